@@ -1,0 +1,1 @@
+"""DBHost's control plane: web app, REST API, worker and command line."""

@@ -1,0 +1,80 @@
+"""Settings from the environment (twelve-factor), each secret also from a file named by its `*_FILE` twin."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SECRETS = ("DATABASE_URL", "DBHOST_SECRET_KEY", "DBHOST_ENCRYPTION_KEYS", "DBHOST_ADMIN_PASSWORD", "STRIPE_API_KEY")
+
+
+class Settings(BaseSettings):
+    """What an installation can set. Names and defaults are documented in docs/configuration.md."""
+
+    model_config = SettingsConfigDict(env_prefix="DBHOST_", extra="ignore", populate_by_name=True)
+
+    home: Path = Path(".dbhost")
+    web_host: str = "127.0.0.1"
+    web_port: int = Field(8000, ge=1, le=65535)
+    web_url: str | None = None
+    pgbouncer_port: int = Field(6432, ge=1, le=65535)
+    public_host: str = "127.0.0.1"
+    ca_file: Path | None = None
+    database_url: SecretStr = Field(SecretStr(""), alias="DATABASE_URL")
+    secret_key: SecretStr = SecretStr("")
+    encryption_keys: SecretStr = SecretStr("")
+    admin_email: str = "admin@localhost"
+    default_plan: str | None = None
+    stripe_api_key: SecretStr | None = Field(None, alias="STRIPE_API_KEY")
+    inventory: str = "inventory/local"
+
+    wait_timeout_s: float = Field(30.0, gt=0, le=300)
+    max_body_bytes: int = Field(1024 * 1024, ge=1024)
+    read_rate: str = "600 per minute"
+    change_rate: str = "120 per minute"
+    sign_in_rate: str = "30 per minute"
+    session_lifetime_days: int = Field(14, ge=1)
+    secure_cookies: bool | None = None
+    batch_limit: int = Field(200, ge=1)
+    run_timeout_s: int = Field(600, ge=10)
+    stalled_after_s: float = Field(10.0, gt=0)
+    testing: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def read_secret_files(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Fill each secret that has a `*_FILE` twin in the environment and no value of its own."""
+        for variable in SECRETS:
+            path = os.environ.get(f"{variable}_FILE")
+            if path and not os.environ.get(variable):
+                field = variable.removeprefix("DBHOST_").lower() if variable.startswith("DBHOST_") else variable
+                values.setdefault(field, Path(path).read_text(encoding="utf-8").strip())
+        return values
+
+    @model_validator(mode="after")
+    def default_plan_follows_billing(self) -> Self:
+        """Without billing everyone gets the largest plan: a self-hosted installation is useful at once."""
+        if self.default_plan is None:
+            self.default_plan = "free" if self.stripe_api_key else "business"
+        return self
+
+    @property
+    def plan(self) -> str:
+        return self.default_plan or "business"
+
+    @property
+    def base_url(self) -> str:
+        return self.web_url or f"http://{self.public_host}:{self.web_port}"
+
+    @property
+    def https(self) -> bool:
+        return self.base_url.startswith("https://")
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The process's settings, read once."""
+    return Settings()

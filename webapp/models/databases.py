@@ -1,0 +1,67 @@
+"""Hosts and tenant databases: the desired state, and what was last known to be true."""
+
+import uuid
+from datetime import datetime
+
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, Sequence, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from webapp.models.base import Base, CreatedAt, Id, one_of
+from webapp.models.users import User
+
+HOST_STATES = ("active", "draining", "offline")
+DATABASE_STATUSES = ("creating", "active", "stopped", "deleting", "error", "restoring")
+DESIRED_STATES = ("present", "stopped", "absent")
+POOL_MODES = ("transaction", "session")
+
+# One sequence for all databases: generations keep growing when a deleted name is used again.
+GENERATIONS = Sequence("database_generations", metadata=Base.metadata)
+
+
+class Host(Base):
+    """A data-plane machine; `name` is its name in the Ansible inventory."""
+
+    __tablename__ = "hosts"
+    __table_args__ = (one_of("state", HOST_STATES),)
+
+    id: Mapped[Id]
+    name: Mapped[str] = mapped_column(unique=True)
+    public_host: Mapped[str]
+    pgbouncer_port: Mapped[int]
+    state: Mapped[str] = mapped_column(default="active", server_default="active")
+    capacity: Mapped[int] = mapped_column(default=5000, server_default="5000")
+    created_at: Mapped[CreatedAt]
+
+
+class Database(Base):
+    """One tenant database as it should be (desired state, generation) and as it was last seen (status)."""
+
+    __tablename__ = "databases"
+    __table_args__ = (
+        one_of("status", DATABASE_STATUSES),
+        one_of("desired_state", DESIRED_STATES),
+        one_of("pool_mode", POOL_MODES),
+        Index("uq_databases_live_name", "name", unique=True, postgresql_where=text("deleted_at IS NULL")),
+        Index("ix_databases_owner_live", "owner_id", "created_at", postgresql_where=text("deleted_at IS NULL")),
+    )
+
+    id: Mapped[Id]
+    name: Mapped[str]
+    display_name: Mapped[str]
+    owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id"))
+    host_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("hosts.id"), index=True)
+    status: Mapped[str] = mapped_column(default="creating")
+    desired_state: Mapped[str] = mapped_column(default="present")
+    generation: Mapped[int] = mapped_column(BigInteger, GENERATIONS)
+    applied_generation: Mapped[int | None] = mapped_column(BigInteger)
+    verifier: Mapped[str | None] = mapped_column()
+    password_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
+    connection_limit: Mapped[int] = mapped_column(default=40)
+    pool_size: Mapped[int] = mapped_column(default=20)
+    pool_mode: Mapped[str] = mapped_column(default="transaction")
+    size_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    created_at: Mapped[CreatedAt]
+    deleted_at: Mapped[datetime | None]
+
+    host: Mapped[Host] = relationship(lazy="joined", innerjoin=True)
+    owner: Mapped[User] = relationship(lazy="joined", innerjoin=True)

@@ -1,0 +1,115 @@
+"""Operations (what was asked) and runs (how a worker carried a batch of them out on a host)."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index, Sequence, func, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from webapp.models.base import Base, CreatedAt, Id, one_of
+from webapp.models.databases import Database, Host
+
+OPERATION_STATES = ("queued", "running", "succeeded", "failed", "cancelled")
+RUN_STATES = ("running", "succeeded", "failed", "cancelled", "abandoned")
+STEP_STATES = ("running", "ok", "changed", "skipped", "failed", "unreachable")
+KINDS = (
+    "database.create",
+    "database.delete",
+    "database.reset_password",
+    "database.repair_ownership",
+    "database.start",
+    "database.stop",
+    "database.restart",
+)
+
+OPEN = "state IN ('queued', 'running')"
+
+# A run's fence: results are written only where the row still carries it.
+FENCES = Sequence("run_fences", metadata=Base.metadata)
+
+
+class Run(Base):
+    """One ansible-runner invocation on one host, carrying one or more operations."""
+
+    __tablename__ = "runs"
+    __table_args__ = (one_of("state", RUN_STATES),)
+
+    id: Mapped[Id]
+    host_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("hosts.id"), index=True)
+    fence: Mapped[int] = mapped_column(BigInteger, FENCES, unique=True)
+    worker: Mapped[str]
+    playbook: Mapped[str]
+    state: Mapped[str] = mapped_column(default="running")
+    step: Mapped[int] = mapped_column(default=0)
+    steps_total: Mapped[int] = mapped_column(default=0)
+    step_name: Mapped[str | None]
+    started_at: Mapped[CreatedAt]
+    ended_at: Mapped[datetime | None]
+
+    steps: Mapped[list["RunStep"]] = relationship(order_by="RunStep.number", lazy="select")
+
+
+class RunStep(Base):
+    """One Ansible task that ended (or is under way) on the host of a run; never holds a module's output."""
+
+    __tablename__ = "run_steps"
+    __table_args__ = (one_of("state", STEP_STATES),)
+
+    run_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    state: Mapped[str]
+    started_at: Mapped[CreatedAt]
+    ended_at: Mapped[datetime | None]
+
+
+class Operation(Base):
+    """One queued change to one database: the truth about it. The queue's job is only a doorbell."""
+
+    __tablename__ = "operations"
+    __table_args__ = (
+        one_of("state", OPERATION_STATES),
+        one_of("kind", KINDS),
+        Index(
+            "uq_operations_open_database",
+            "database_id",
+            unique=True,
+            postgresql_where=text(OPEN),
+        ),
+        Index("ix_operations_due", "host_id", "next_attempt_at", postgresql_where=text(OPEN)),
+        Index("ix_operations_created", text("created_at DESC")),
+    )
+
+    id: Mapped[Id]
+    kind: Mapped[str]
+    state: Mapped[str] = mapped_column(default="queued", server_default="queued")
+    database_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("databases.id"), index=True)
+    host_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("hosts.id"))
+    generation: Mapped[int] = mapped_column(BigInteger)
+    params: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
+    actor_type: Mapped[str]
+    actor_user_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id"))
+    actor_api_key_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("api_keys.id"))
+    request_id: Mapped[str | None]
+    attempt: Mapped[int] = mapped_column(default=0, server_default="0")
+    next_attempt_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    fence: Mapped[int | None] = mapped_column(BigInteger)
+    run_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("runs.id"))
+    cancel_requested_at: Mapped[datetime | None]
+    changes: Mapped[list[str] | None] = mapped_column(JSONB)
+    error_code: Mapped[str | None]
+    error_message: Mapped[str | None]
+    error_step: Mapped[str | None]
+    created_at: Mapped[CreatedAt]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+    database: Mapped[Database] = relationship(lazy="joined", innerjoin=True)
+    host: Mapped[Host] = relationship(lazy="joined", innerjoin=True)
+    run: Mapped[Run | None] = relationship(lazy="joined")
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in ("queued", "running")
