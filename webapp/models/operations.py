@@ -34,10 +34,14 @@ class Run(Base):
     """One ansible-runner invocation on one host, carrying one or more operations."""
 
     __tablename__ = "runs"
-    __table_args__ = (one_of("state", RUN_STATES),)
+    __table_args__ = (
+        one_of("state", RUN_STATES),
+        Index("ix_runs_host_started", "host_id", text("started_at DESC")),
+        Index("ix_runs_running", "host_id", postgresql_where=text("state = 'running'")),
+    )
 
     id: Mapped[Id]
-    host_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("hosts.id"), index=True)
+    host_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("hosts.id"))
     fence: Mapped[int] = mapped_column(BigInteger, FENCES, unique=True)
     worker: Mapped[str]
     playbook: Mapped[str]
