@@ -27,10 +27,14 @@ class Settings(BaseSettings):
     secret_key: SecretStr = SecretStr("")
     encryption_keys: SecretStr = SecretStr("")
     admin_email: str = "admin@localhost"
+    admin_password: SecretStr | None = None
     default_plan: str | None = None
+    plans_file: Path | None = None
     stripe_api_key: SecretStr | None = Field(None, alias="STRIPE_API_KEY")
     inventory: str = "inventory/local"
 
+    web_processes: int = Field(2, ge=1)
+    web_threads: int = Field(128, ge=4)
     wait_timeout_s: float = Field(30.0, gt=0, le=300)
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
     read_rate: str = "600 per minute"

@@ -1,0 +1,127 @@
+"""The `dbhost` command: the embedded stack, users and keys, and a client of the REST API."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import click
+from sqlalchemy.orm import Session
+
+from webapp import database_admin
+from webapp.cli_client import auth, backups, databases
+from webapp.cli_embedded import commands as embedded_commands
+from webapp.config import settings
+from webapp.db import make_engine, make_sessions
+from webapp.embedded.environment import use_embedded
+from webapp.services import api_keys, hosts, users
+from webapp.services.actors import SYSTEM
+from webapp.services.errors import ServiceError
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name=None, version="0.1.0", prog_name="dbhost")
+def main() -> None:
+    """DBHost: managed PostgreSQL on your own servers."""
+
+
+@contextmanager
+def control_session() -> Iterator[Session]:
+    """A session on the control database; a rule that says no becomes a sentence and exit code 1."""
+    use_embedded()
+    engine = make_engine(settings().database_url.get_secret_value(), pool_size=1)
+    try:
+        with make_sessions(engine)() as session:
+            yield session
+    except ServiceError as error:
+        details = "".join(f"\n  {field}: {' '.join(words)}" for field, words in (error.errors or {}).items())
+        raise click.ClickException(f"{error}{details}") from None
+    finally:
+        engine.dispose()
+
+
+def show(values: dict[str, Any], text: str, json_wanted: bool) -> None:
+    click.echo(json.dumps(values) if json_wanted else text)
+
+
+@main.group()
+def user() -> None:
+    """Users of this installation."""
+
+
+@user.command("create")
+@click.argument("email")
+@click.option("--admin", is_flag=True, help="A platform admin.")
+@click.option("--plan", help="free, pro or business; by default the installation's plan.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@as_json
+def user_create(email: str, admin: bool, plan: str | None, password_stdin: bool, as_json: bool) -> None:
+    """Add a user. Without --password-stdin a random password is made and printed once."""
+    password = sys.stdin.readline().rstrip("\n") if password_stdin else users.random_password()
+    with control_session() as session:
+        created = users.create_user(session, SYSTEM, email, password, plan=plan, admin=admin)
+        session.commit()
+        values = {"id": str(created.id), "email": created.email, "plan": created.plan, "role": created.platform_role}
+    told = {} if password_stdin else {"password": password}
+    lines = f"Created {created.email} (plan {created.plan})."
+    show({**values, **told}, lines if password_stdin else f"{lines}\nPassword (shown once): {password}", as_json)
+
+
+@user.command("ensure-admin", hidden=True)
+def user_ensure_admin() -> None:
+    """Make the first admin and the embedded host's row; called by `up`."""
+    with control_session() as session:
+        given = settings().admin_password
+        ensured = users.ensure_admin(
+            session, SYSTEM, settings().admin_email, given.get_secret_value() if given else None
+        )
+        hosts.ensure_host(session, SYSTEM, "local", settings().public_host, settings().pgbouncer_port)
+        session.commit()
+    click.echo(json.dumps(asdict(ensured)))
+
+
+@main.group("api-key")
+def api_key() -> None:
+    """API keys."""
+
+
+@api_key.command("create")
+@click.option("--user", "email", required=True, help="E-mail of the key's owner.")
+@click.option("--label", default="default", show_default=True)
+@click.option("--scope", type=click.Choice(["full", "selected"]), default="full", show_default=True)
+@click.option("--database", "names", multiple=True, metavar="NAME", help="With --scope selected; repeatable.")
+@as_json
+def api_key_create(email: str, label: str, scope: str, names: tuple[str, ...], as_json: bool) -> None:
+    """Make an API key and print it alone. It is not shown again."""
+    with control_session() as session:
+        owner = users.by_email(session, email)
+        if owner is None:
+            raise click.ClickException(f"There is no user {email}.")
+        made = api_keys.create_key(session, SYSTEM, owner, label=label, scope=scope, databases=list(names))
+        session.commit()
+        values = {"id": str(made.api_key.id), "key": made.secret, "label": label, "scope": scope}
+    show(values, made.secret, as_json)
+
+
+@main.group()
+def db() -> None:
+    """The control database."""
+
+
+@db.command("upgrade")
+def db_upgrade() -> None:
+    """Bring the control database's schema up to date."""
+    use_embedded()
+    database_admin.upgrade(settings().database_url.get_secret_value())
+
+
+for command in (*embedded_commands, auth, databases, backups):
+    main.add_command(command)
+
+
+if __name__ == "__main__":
+    main()

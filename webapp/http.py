@@ -1,0 +1,183 @@
+"""HTTP for both kinds of route: the request's session and actor, and errors translated once."""
+
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, cast
+
+import structlog
+from flask import Flask, Response, current_app, g, jsonify, render_template, request
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session, sessionmaker
+from werkzeug.exceptions import HTTPException
+
+from webapp.config import Settings
+from webapp.services import guards
+from webapp.services.actors import Actor
+from webapp.services.errors import ServiceError, Unauthorized
+from webapp.services.notices import Notices
+
+log = structlog.get_logger()
+API_PREFIX = "/api/"
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+CODES = {
+    400: "INVALID_REQUEST", 401: "UNAUTHORIZED", 403: "FORBIDDEN", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED",
+    406: "NOT_ACCEPTABLE", 413: "PAYLOAD_TOO_LARGE", 415: "UNSUPPORTED_MEDIA_TYPE", 429: "RATE_LIMITED",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one web process holds open; `app.extensions["dbhost"]`."""
+
+    settings: Settings
+    engine: Engine
+    sessions: sessionmaker[Session]
+    notices: Notices
+
+
+def resources() -> Resources:
+    return cast(Resources, current_app.extensions["dbhost"])
+
+
+def current_session() -> Session:
+    """The request's database session; what is not committed by the route is rolled back at its end."""
+    if "session" not in g:
+        g.session = resources().sessions()
+    return cast(Session, g.session)
+
+
+def release_session() -> None:
+    """Give the request's connection back before a long wait; the next use opens another."""
+    if "session" in g:
+        g.pop("session").close()
+
+
+def current_actor() -> Actor:
+    """Who asks; set by the API key or the signed-in session. Raises Unauthorized when nobody is."""
+    if "actor" not in g:
+        raise Unauthorized("Sign in first.")
+    return cast(Actor, g.actor)
+
+
+def public[**P, R](view: Callable[P, R]) -> Callable[P, R]:
+    """Mark a route as open to everyone on purpose, for the guard that looks for forgotten checks."""
+
+    @wraps(view)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        guards.mark_authorized()
+        return view(*args, **kwargs)
+
+    return wrapper
+
+
+def is_api() -> bool:
+    return request.path.startswith(API_PREFIX)
+
+
+def problem(
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    *,
+    errors: dict[str, list[str]] | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """The one error envelope of the API, a superset of RFC 9457."""
+    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
+    if errors:
+        body["errors"] = errors
+    response = jsonify(body)
+    response.status_code = status
+    response.content_type = "application/problem+json"
+    response.headers.update(headers or {})
+    return response
+
+
+def error_response(status: int, code: str, title: str, detail: str, **more: Any) -> Response:
+    """The error as the caller reads it: a problem document for programs, a page for people."""
+    if is_api() or request.accept_mimetypes.best == "application/json":
+        return problem(status, code, title, detail, **more)
+    page = render_template("error.html", status=status, title=title, detail=detail, code=code)
+    return Response(page, status=status, headers=more.get("headers"), mimetype="text/html")
+
+
+def init_http(app: Flask, held: Resources) -> None:
+    """Install sessions, request ids, error translation and, under test, the route guards."""
+    app.extensions["dbhost"] = held
+    app.before_request(_begin)
+    app.after_request(_name_request)
+    app.teardown_appcontext(_close)
+    app.register_error_handler(ServiceError, _service_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(DBAPIError, _database_error)
+    app.register_error_handler(PoolTimeout, _database_error)
+    app.register_error_handler(Exception, _unexpected)
+    if held.settings.testing:
+        app.after_request(require_marks)
+
+
+def require_marks(response: Response) -> Response:
+    """Raise when a route answered well without a permission check, or changed something without an audit event."""
+    marks = g.marks
+    if response.status_code >= 400 or request.endpoint == "static":
+        return response
+    if not marks.authorized:
+        raise AssertionError(f"{request.method} {request.path} answered without an authorization check")
+    if request.method in CHANGING and not marks.audited:
+        raise AssertionError(f"{request.method} {request.path} changed something without an audit event")
+    return response
+
+
+def _begin() -> None:
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    g.marks = guards.begin()
+
+
+def _name_request(response: Response) -> Response:
+    if "request_id" in g:
+        response.headers["X-Request-Id"] = g.request_id
+    return response
+
+
+def _close(_error: BaseException | None) -> None:
+    release_session()
+
+
+def _service_error(error: ServiceError) -> Response:
+    more: dict[str, Any] = {"errors": error.errors} if is_api() else {}
+    if error.status == 401 and is_api():
+        more["headers"] = {"WWW-Authenticate": 'Bearer realm="dbhost"'}
+    return error_response(error.status, error.code, error.title, str(error), **more)
+
+
+def _http_error(error: HTTPException) -> Response:
+    if error.code is None or error.response is not None or 300 <= error.code < 400:
+        return cast(Response, error.get_response())
+    headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
+    code = CODES.get(error.code, "INVALID_REQUEST" if error.code < 500 else "INTERNAL_ERROR")
+    return error_response(error.code, code, error.name, error.description or error.name, headers=headers)
+
+
+def _database_error(error: DBAPIError | PoolTimeout) -> Response:
+    """The control database is away: nothing was half made, since nothing was committed."""
+    if isinstance(error, DBAPIError) and not (isinstance(error, OperationalError) or error.connection_invalidated):
+        return _unexpected(error)
+    log.error("control_database_unavailable", request_id=g.get("request_id"), error=type(error).__name__)
+    detail = "The control database cannot be reached just now. Nothing was changed; try again."
+    return error_response(503, "SERVICE_UNAVAILABLE", "Service unavailable", detail, headers={"Retry-After": "5"})
+
+
+def _unexpected(error: Exception) -> Response:
+    if current_app.testing:
+        raise error
+    log.error("unexpected_error", request_id=g.get("request_id"), path=request.path, exc_info=error)
+    detail = "Something went wrong here. It was logged under this request's X-Request-Id."
+    return error_response(500, "INTERNAL_ERROR", "Internal error", detail)

@@ -1,0 +1,47 @@
+"""The web process: gunicorn with threads, so that open event streams cost little."""
+
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+
+from webapp.app import create_app
+from webapp.config import settings
+from webapp.log import setup_logging
+
+
+class WebServer(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    """Gunicorn configured by our settings alone, not by the command line."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
+        super().__init__()
+
+    def load_config(self) -> None:
+        for key, value in self.options.items():
+            self.cfg.set(key, value)
+
+    def load(self) -> Any:
+        return create_app()
+
+
+def main() -> None:
+    """Serve until stopped. Each thread may hold a waiting API call or an event stream."""
+    setup_logging()
+    options = {
+        "bind": f"{settings().web_host}:{settings().web_port}",
+        "worker_class": "gthread",
+        "workers": settings().web_processes,
+        "threads": settings().web_threads,
+        "worker_connections": 2000,
+        "timeout": 60,
+        "graceful_timeout": 5,
+        "keepalive": 5,
+        "worker_tmp_dir": "/dev/shm",  # noqa: S108  # gunicorn's heartbeat file: never on a slow disk
+        "limit_request_line": 8190,
+        "accesslog": None,
+    }
+    WebServer(options).run()
+
+
+if __name__ == "__main__":
+    main()

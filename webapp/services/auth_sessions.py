@@ -1,0 +1,102 @@
+"""Signed-in browsers: server-side rows, so that each can be revoked at once."""
+
+import secrets
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from webapp.config import settings
+from webapp.models import AuthSession, User
+from webapp.services import audit, users
+from webapp.services.actors import Actor
+from webapp.services.errors import NotFound, SignInFailed
+from webapp.services.guards import mark_authorized
+from webapp.services.passwords import matches
+
+SEEN_EVERY = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """A new session and its token, which exists only here and in the browser's cookie."""
+
+    auth_session: AuthSession
+    token: str = field(repr=False)
+
+
+def sign_in(session: Session, email: str, password: str, *, ip: str | None, user_agent: str | None) -> SignedIn:
+    """Start a session. Raises SignInFailed, with the same words and in the same time for every reason."""
+    mark_authorized()
+    user = users.by_email(session, email)
+    if not matches(user.password_hash if user else None, password) or user is None or user.state != "active":
+        raise SignInFailed("The e-mail or the password is wrong.")
+    token = secrets.token_urlsafe(32)
+    now = datetime.now(UTC)
+    auth_session = AuthSession(
+        id=uuid.uuid4(),
+        user_id=user.id,
+        user=user,
+        token_hash=_hash(token),
+        created_at=now,
+        last_seen_at=now,
+        expires_at=now + timedelta(days=settings().session_lifetime_days),
+        ip=ip,
+        user_agent=(user_agent or "")[:300] or None,
+    )
+    session.add(auth_session)
+    audit.record(session, Actor("user", user, ip=ip), "user.sign_in", user.email)
+    return SignedIn(auth_session, token)
+
+
+def find(session: Session, token: str) -> AuthSession | None:
+    """The live session of *token*, or None when it is unknown, expired, revoked or its user banned."""
+    auth_session = session.scalar(select(AuthSession).where(AuthSession.token_hash == _hash(token)))
+    now = datetime.now(UTC)
+    if auth_session is None or auth_session.revoked_at or auth_session.expires_at <= now:
+        return None
+    if auth_session.user.state != "active":
+        return None
+    if now - auth_session.last_seen_at > SEEN_EVERY:
+        auth_session.last_seen_at = now
+    return auth_session
+
+
+def list_sessions(session: Session, user: User) -> list[AuthSession]:
+    """The user's live sessions, the one used last first."""
+    mark_authorized()
+    query = select(AuthSession).where(
+        AuthSession.user_id == user.id, AuthSession.revoked_at.is_(None), AuthSession.expires_at > datetime.now(UTC)
+    )
+    return list(session.scalars(query.order_by(AuthSession.last_seen_at.desc())))
+
+
+def revoke(session: Session, actor: Actor, auth_session_id: uuid.UUID) -> AuthSession:
+    """End one of the actor's own sessions at once. Raises NotFound."""
+    mark_authorized()
+    auth_session = session.get(AuthSession, auth_session_id)
+    if auth_session is None or actor.user is None or auth_session.user_id != actor.user.id:
+        raise NotFound("There is no such session.")
+    auth_session.revoked_at = auth_session.revoked_at or datetime.now(UTC)
+    audit.record(session, actor, "user.revoke_session", actor.user.email)
+    return auth_session
+
+
+def revoke_others(session: Session, actor: Actor, keep: AuthSession) -> int:
+    """End all of the user's sessions but *keep*; returns how many."""
+    mark_authorized()
+    ended = session.scalars(
+        update(AuthSession)
+        .where(AuthSession.user_id == keep.user_id, AuthSession.id != keep.id, AuthSession.revoked_at.is_(None))
+        .values(revoked_at=datetime.now(UTC))
+        .returning(AuthSession.id)
+    ).all()
+    audit.record(session, actor, "user.revoke_other_sessions", keep.user.email, details={"count": len(ended)})
+    return len(ended)
+
+
+def _hash(token: str) -> bytes:
+    return sha256(token.encode()).digest()

@@ -1,0 +1,202 @@
+"""Databases: every change records the desired state and queues the operation that makes it true."""
+
+import secrets
+import uuid
+from dataclasses import dataclass, field
+from urllib.parse import quote, urlencode
+
+from sqlalchemy import or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from webapp.config import settings
+from webapp.models import Database, Operation
+from webapp.models.databases import GENERATIONS
+from webapp.services import access, audit, hosts, operations, plans, users
+from webapp.services.actors import Actor
+from webapp.services.errors import DatabaseNotActive, NameTaken, OperationInProgress, Unauthorized
+from webapp.services.names import check_display_name, check_name, derive_name
+from webapp.services.paging import Page, paginate
+from webapp.services.scram import scram_verifier
+from webapp.services.vault import vault
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True)
+class DatabaseSpec:
+    """What a person asks for; without a name, one is derived from the display name."""
+
+    display_name: str
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """All that a client needs to connect."""
+
+    host: str
+    port: int
+    database: str
+    username: str
+    password: str = field(repr=False)
+    connection_string: str = field(repr=False)
+
+
+def create_database(session: Session, actor: Actor, spec: DatabaseSpec) -> Operation:
+    """Record the database, queue its creation, and return the operation.
+
+    Nothing exists on a host until a worker has converged it. The caller commits, so that the row, the
+    operation, the audit event and the doorbell stand or fall together.
+
+    Raises ValidationFailed, KeyScopeDenied, PlanLimitReached, NameTaken or HostUnavailable.
+    """
+    access.require_full_account(actor)
+    display_name = check_display_name(spec.display_name)
+    name = check_name(spec.name) if spec.name is not None else derive_name(display_name)
+    if actor.user is None:
+        raise Unauthorized("Only a user can own a database.")
+    owner = users.lock(session, actor.user.id)
+    plans.require_room(session, owner)
+    database = Database(id=uuid.uuid4(), name=name, display_name=display_name, owner=owner, host=hosts.place(session))
+    _set_new_password(session, database)
+    try:
+        with session.begin_nested():
+            session.add(database)
+    except IntegrityError:
+        raise NameTaken(f"The name {name} is taken.") from None
+    operation = operations.enqueue(session, "database.create", database, actor)
+    audit.record(session, actor, "database.create", name, database=database, operation=operation)
+    return operation
+
+
+def list_databases(
+    session: Session,
+    actor: Actor,
+    *,
+    page: int = 1,
+    limit: int = 20,
+    search: str | None = None,
+    status: str | None = None,
+) -> Page[Database]:
+    """Live databases the actor may see, newest first; *search* looks in name and display name."""
+    query = select(Database).where(access.visible(actor), Database.deleted_at.is_(None))
+    if search and search.strip():
+        word = search.strip()
+        matches = (
+            Database.name.icontains(word, autoescape=True),
+            Database.display_name.icontains(word, autoescape=True),
+        )
+        query = query.where(or_(*matches))
+    if status:
+        query = query.where(Database.status == status)
+    return paginate(session, query.order_by(Database.created_at.desc(), Database.id), page=page, limit=limit)
+
+
+def rename_database(session: Session, actor: Actor, database: Database, display_name: str) -> Database:
+    """Change the display name; the name in connection strings stays."""
+    new = check_display_name(display_name)
+    details = {"from": database.display_name, "to": new}
+    database.display_name = new
+    audit.record(session, actor, "database.rename", database.name, database=database, details=details)
+    return database
+
+
+def delete_database(session: Session, actor: Actor, database: Database) -> Operation:
+    """Queue the end of the database: its data, role and pool entry go, and the name is free afterwards."""
+    operation = _change(session, actor, database, "database.delete", desired_state="absent")
+    database.status = "deleting"
+    return operation
+
+
+def reset_password(session: Session, actor: Actor, database: Database) -> Operation:
+    """Queue a new password; the old one is dead once the operation succeeded, for open sessions too."""
+    _require_status(database, "active", "stopped", "error")
+    return _change(session, actor, database, "database.reset_password", new_password=True)
+
+
+def repair_ownership(session: Session, actor: Actor, database: Database) -> Operation:
+    """Queue giving every object inside back to the database's role."""
+    _require_status(database, "active")
+    return _change(session, actor, database, "database.repair_ownership")
+
+
+def start_database(session: Session, actor: Actor, database: Database) -> Operation:
+    """Queue opening the database; one that runs already stays as it is."""
+    return _change(session, actor, database, "database.start", desired_state="present")
+
+
+def stop_database(session: Session, actor: Actor, database: Database) -> Operation:
+    """Queue cutting off all clients and refusing new ones; the data stays."""
+    return _change(session, actor, database, "database.stop", desired_state="stopped")
+
+
+def restart_database(session: Session, actor: Actor, database: Database) -> Operation:
+    """Queue cutting every client once; they may connect again at once."""
+    _require_status(database, "active")
+    return _change(session, actor, database, "database.restart")
+
+
+def credentials(database: Database) -> Credentials:
+    """Decrypt the password and say how to connect. The caller has checked permission `credentials`."""
+    if database.password_encrypted is None:
+        raise DatabaseNotActive("This database has no password any more.")
+    password = vault().decrypt(database.password_encrypted, str(database.id))
+    return Credentials(
+        host=database.host.public_host,
+        port=database.host.pgbouncer_port,
+        database=database.name,
+        username=database.name,
+        password=password,
+        connection_string=connection_string(database, password),
+    )
+
+
+def connection_string(database: Database, password: str) -> str:
+    """The libpq URI of *database*; with the local CA's file where the host is this machine."""
+    host = database.host.public_host
+    ca_file = settings().ca_file
+    options = {"sslmode": "require"}
+    if ca_file is not None and host in LOOPBACK:
+        options = {"sslmode": "verify-full", "sslrootcert": str(ca_file)}
+    address = f"[{host}]" if ":" in host else host
+    name = quote(database.name, safe="")
+    where = f"{address}:{database.host.pgbouncer_port}/{name}"
+    return f"postgresql://{name}:{quote(password, safe='')}@{where}?{urlencode(options, safe='/')}"
+
+
+def _change(
+    session: Session,
+    actor: Actor,
+    database: Database,
+    kind: str,
+    *,
+    desired_state: str | None = None,
+    new_password: bool = False,
+) -> Operation:
+    """One new generation of the desired state, with its operation and audit event."""
+    session.refresh(database, with_for_update={"of": Database})
+    if database.deleted_at is not None or (database.desired_state == "absent" and kind != "database.delete"):
+        raise DatabaseNotActive("This database is being deleted.")
+    if database.status == "creating":
+        raise OperationInProgress("This database is still being created.")
+    previous = {"previous_state": database.desired_state, "previous_status": database.status}
+    if desired_state is not None:
+        database.desired_state = desired_state
+    if new_password:
+        _set_new_password(session, database)
+    database.generation = session.scalars(select(GENERATIONS.next_value())).one()
+    operation = operations.enqueue(session, kind, database, actor, previous)
+    audit.record(session, actor, kind, database.name, database=database, operation=operation)
+    return operation
+
+
+def _set_new_password(session: Session, database: Database) -> None:
+    password = secrets.token_urlsafe(24)
+    database.verifier = scram_verifier(session, password)
+    database.password_encrypted = vault().encrypt(password, str(database.id))
+
+
+def _require_status(database: Database, *statuses: str) -> None:
+    if database.status not in statuses:
+        raise DatabaseNotActive(f"The database is {database.status}; this needs it to be {' or '.join(statuses)}.")

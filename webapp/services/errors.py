@@ -1,0 +1,121 @@
+"""Why a service said no, each error named after the rule. `webapp/http.py` translates them to HTTP, once."""
+
+
+class ServiceError(Exception):
+    """A rule said no; `code` is the stable word of the API and str() a sentence for the person."""
+
+    code = "INVALID_REQUEST"
+    status = 400
+    title = "Invalid request"
+
+    def __init__(self, message: str, *, errors: dict[str, list[str]] | None = None) -> None:
+        super().__init__(message)
+        self.errors = errors
+
+
+class InvalidRequest(ServiceError):
+    """What was asked makes no sense as it stands."""
+
+
+class ValidationFailed(ServiceError):
+    """A field breaks its rule; `errors` names each."""
+
+    code, title = "VALIDATION_ERROR", "Validation failed"
+
+
+class Unauthorized(ServiceError):
+    """No key or session, or a wrong, expired, revoked or banned one."""
+
+    code, status, title = "UNAUTHORIZED", 401, "Unauthorized"
+
+
+class SignInFailed(Unauthorized):
+    """E-mail and password do not match, or the user is banned: not to be told apart."""
+
+
+class KeyScopeDenied(ServiceError):
+    """A full-account call with a selected key."""
+
+    code, status, title = "KEY_SCOPE_DENIED", 403, "Key scope denied"
+
+
+class NotAllowed(ServiceError):
+    """The access level does not permit this, for someone who may know that the thing exists."""
+
+    code, status, title = "FORBIDDEN", 403, "Forbidden"
+
+
+class PlanLimitReached(ServiceError):
+    """The plan has no room for another database."""
+
+    code, status, title = "PLAN_LIMIT", 403, "Plan limit reached"
+
+
+class ApiNotInPlan(PlanLimitReached):
+    """The plan has no API."""
+
+
+class DatabaseNotFound(ServiceError):
+    """Missing, not yours, or outside the key's scope: not to be told apart."""
+
+    code, status, title = "DATABASE_NOT_FOUND", 404, "Database not found"
+
+    def __init__(self, message: str = "There is no such database.") -> None:
+        super().__init__(message)
+
+
+class OperationNotFound(ServiceError):
+    """Missing or not yours."""
+
+    code, status, title = "OPERATION_NOT_FOUND", 404, "Operation not found"
+
+    def __init__(self, message: str = "There is no such operation.") -> None:
+        super().__init__(message)
+
+
+class NotFound(ServiceError):
+    """Any other thing that is not there, or not yours."""
+
+    code, status, title = "NOT_FOUND", 404, "Not found"
+
+
+class Conflict(ServiceError):
+    """In conflict with what is there."""
+
+    code, status, title = "CONFLICT", 409, "Conflict"
+
+
+class NameTaken(Conflict):
+    """The name is in use, whoever has it."""
+
+    code, title = "NAME_TAKEN", "Name taken"
+
+
+class OperationInProgress(Conflict):
+    """Another operation on the same database has not ended."""
+
+    code, title = "OPERATION_IN_PROGRESS", "Operation in progress"
+
+
+class DatabaseNotActive(Conflict):
+    """The database's status does not allow this."""
+
+    code, title = "DATABASE_NOT_ACTIVE", "Database not active"
+
+
+class IdempotencyKeyReused(ServiceError):
+    """The same Idempotency-Key came with another body."""
+
+    code, status, title = "IDEMPOTENCY_KEY_REUSED", 422, "Idempotency key reused"
+
+
+class HostUnavailable(ServiceError):
+    """The host cannot be reached, or there is none; what was queued stays queued."""
+
+    code, status, title = "HOST_UNAVAILABLE", 503, "Host unavailable"
+
+
+class OperationFailed(ServiceError):
+    """The operation failed on the host; the message says at which step, without secrets."""
+
+    code, status, title = "AGENT_ERROR", 500, "Operation failed"

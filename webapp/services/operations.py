@@ -1,0 +1,155 @@
+"""Operations: queued with the change they carry out, listed, cancelled, retried."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from webapp.models import Database, Operation
+from webapp.services import access, audit, doorbell
+from webapp.services.actors import Actor
+from webapp.services.errors import Conflict, DatabaseNotFound, OperationInProgress, OperationNotFound
+from webapp.services.guards import mark_authorized
+from webapp.services.paging import Page, paginate
+
+ONE_OPEN = "uq_operations_open_database"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Step *step* of *steps_total*, both 0 before the run begins."""
+
+    step: int
+    steps_total: int
+    step_name: str | None
+
+
+def enqueue(
+    session: Session, kind: str, database: Database, actor: Actor, params: dict[str, Any] | None = None
+) -> Operation:
+    """Add an operation for the database's current generation and ring the host's doorbell.
+
+    Raises OperationInProgress when another one on this database has not ended (a unique index says so).
+    """
+    operation = Operation(
+        id=uuid.uuid4(), kind=kind, database_id=database.id, database=database, host_id=database.host_id,
+        host=database.host, generation=database.generation, params=params or {}, actor_type=actor.type,
+        actor_user_id=actor.user.id if actor.user else None,
+        actor_api_key_id=actor.api_key.id if actor.api_key else None, request_id=actor.request_id,
+    )  # fmt: skip
+    try:
+        with session.begin_nested():
+            session.add(operation)
+    except IntegrityError as error:
+        if ONE_OPEN in str(error.orig):
+            raise OperationInProgress("Another operation on this database has not ended yet.") from None
+        raise
+    doorbell.ring(session, database.host_id)
+    return operation
+
+
+def list_operations(
+    session: Session,
+    actor: Actor,
+    *,
+    page: int = 1,
+    limit: int = 20,
+    database_id: uuid.UUID | None = None,
+    state: str | None = None,
+) -> Page[Operation]:
+    """Operations on what the actor may see (also on deleted databases), newest first."""
+    query = select(Operation).join(Database, Operation.database_id == Database.id).where(access.visible(actor))
+    if database_id is not None:
+        query = query.where(Operation.database_id == database_id)
+    if state is not None:
+        query = query.where(Operation.state == state)
+    return paginate(session, query.order_by(Operation.created_at.desc(), Operation.id), page=page, limit=limit)
+
+
+def find_operation(session: Session, actor: Actor, operation_id: uuid.UUID) -> Operation:
+    """The operation as it is now. Raises OperationNotFound for a missing or a stranger's one."""
+    mark_authorized()
+    query = select(Operation).where(Operation.id == operation_id).execution_options(populate_existing=True)
+    operation = session.scalar(query)
+    if operation is None or not access.allows(actor, operation.database, "view"):
+        raise OperationNotFound
+    return operation
+
+
+def progress(operation: Operation) -> Progress:
+    """How far the operation is, by the run that carries it."""
+    run = operation.run
+    if run is None:
+        return Progress(0, 0, None)
+    return Progress(run.step, run.steps_total, run.step_name)
+
+
+def cancel_operation(session: Session, actor: Actor, operation_id: uuid.UUID) -> Operation:
+    """Cancel a queued operation at once, or ask the worker to stop a running one.
+
+    Cancelled is not undone: what already happened on the host stays. Raises Conflict when it has ended.
+    """
+    operation = _require_operate(session, actor, operation_id)
+    if operation.kind == "database.reset_password":
+        raise Conflict("A password reset cannot be cancelled: the old password is already given up. Reset it again.")
+    now = datetime.now(UTC)
+    queued = update(Operation).where(Operation.id == operation.id, Operation.state == "queued", Operation.attempt == 0)
+    running = update(Operation).where(Operation.id == operation.id, Operation.state.in_(("queued", "running")))
+    if _changed(session, queued.values(state="cancelled", ended_at=now, cancel_requested_at=now)):
+        _undo(operation)
+    elif not _changed(session, running.values(cancel_requested_at=func.coalesce(Operation.cancel_requested_at, now))):
+        raise Conflict("The operation has already ended.")
+    audit.record(session, actor, "operation.cancel", operation.kind, database=operation.database, operation=operation)
+    session.refresh(operation)
+    return operation
+
+
+def retry_operation(session: Session, actor: Actor, operation_id: uuid.UUID) -> Operation:
+    """Queue a failed or cancelled operation again. Raises Conflict when it is neither or was overtaken."""
+    operation = _require_operate(session, actor, operation_id)
+    database = operation.database
+    if database.deleted_at is not None:
+        raise DatabaseNotFound
+    if database.generation != operation.generation:
+        raise Conflict("A later operation has changed this database since. Ask for the change again.")
+    ended = update(Operation).where(Operation.id == operation.id, Operation.state.in_(("failed", "cancelled")))
+    values: dict[str, Any] = dict.fromkeys(("fence", "cancel_requested_at", "ended_at", "error_code", "error_message"))
+    try:
+        with session.begin_nested():
+            again = _changed(
+                session, ended.values(state="queued", attempt=0, next_attempt_at=func.now(), error_step=None, **values)
+            )
+    except IntegrityError:
+        raise OperationInProgress("Another operation on this database has not ended yet.") from None
+    if not again:
+        raise Conflict("Only a failed or cancelled operation can be retried.")
+    audit.record(session, actor, "operation.retry", operation.kind, database=database, operation=operation)
+    doorbell.ring(session, operation.host_id)
+    session.refresh(operation)
+    return operation
+
+
+def _require_operate(session: Session, actor: Actor, operation_id: uuid.UUID) -> Operation:
+    operation = find_operation(session, actor, operation_id)
+    if not access.allows(actor, operation.database, "operate"):
+        raise OperationNotFound
+    return operation
+
+
+def _undo(operation: Operation) -> None:
+    """Take back the desired state of an operation that never reached a host; a creation leaves nothing behind."""
+    database = operation.database
+    if operation.kind == "database.create":
+        database.deleted_at, database.desired_state = datetime.now(UTC), "absent"
+        database.verifier = database.password_encrypted = None
+    else:
+        database.desired_state = operation.params["previous_state"]
+        database.status = operation.params["previous_status"]
+
+
+def _changed(session: Session, statement: Any) -> bool:
+    return session.execute(statement.returning(Operation.id)).first() is not None

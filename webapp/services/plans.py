@@ -1,0 +1,67 @@
+"""Plans and their limits: configuration, read once."""
+
+import tomllib
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from webapp.config import settings
+from webapp.models import Database, User
+from webapp.services.errors import ApiNotInPlan, PlanLimitReached, ValidationFailed
+
+PACKAGED = Path(__file__).parent.parent / "plans.toml"
+
+
+class Plan(BaseModel):
+    """What a plan costs and allows; no price means by contact."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str
+    price_cents_a_month: int | None = None
+    databases: int
+    storage_bytes: int
+    api: bool
+
+
+@lru_cache(maxsize=1)
+def all_plans() -> dict[str, Plan]:
+    """Every plan by its name, in the file's order."""
+    text = (settings().plans_file or PACKAGED).read_text(encoding="utf-8")
+    return {name: Plan.model_validate(values) for name, values in tomllib.loads(text).items()}
+
+
+def plan_of(user: User) -> Plan:
+    """The user's plan; a plan that was taken out of the file counts as the default one."""
+    plans = all_plans()
+    return plans.get(user.plan) or plans[settings().plan]
+
+
+def check_plan(name: str) -> str:
+    """Return *name* when there is such a plan; raises ValidationFailed."""
+    if name not in all_plans():
+        raise ValidationFailed("There is no such plan.", errors={"plan": [f"Use one of {', '.join(all_plans())}."]})
+    return name
+
+
+def require_api(user: User) -> None:
+    """Raises ApiNotInPlan unless the user's plan has the API."""
+    if not plan_of(user).api:
+        raise ApiNotInPlan(f"The {plan_of(user).title} plan has no API. Upgrade to use API keys.")
+
+
+def live_databases(session: Session, user: User) -> int:
+    """How many databases the user owns that are not deleted."""
+    query = select(func.count()).where(Database.owner_id == user.id, Database.deleted_at.is_(None))
+    return session.scalar(query) or 0
+
+
+def require_room(session: Session, user: User) -> None:
+    """Raises PlanLimitReached when one more database is over the plan. The caller holds the user's row lock."""
+    plan = plan_of(user)
+    if live_databases(session, user) >= plan.databases:
+        noun = "database" if plan.databases == 1 else "databases"
+        raise PlanLimitReached(f"The {plan.title} plan allows {plan.databases} {noun}.")
