@@ -1,0 +1,97 @@
+# Copyright: DBHost contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the installer gives a cluster: the provisioner's role and rights, and closed databases of its own."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+PROVISIONER_MEMBERSHIPS = frozenset({"pg_signal_backend", "pg_use_reserved_connections"})
+OWN_DATABASES = ("postgres", "template1")
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What a cluster has. *attributes*: (login, createrole, createdb, super, replication, bypassrls), None without role."""
+
+    attributes: tuple[bool, ...] | None
+    memberships: frozenset[str]
+    may_set_temp_file_limit: bool
+    may_connect: bool
+    open_databases: frozenset[str]
+    loaded_at: float
+
+
+WANTED_ATTRIBUTES = (True, True, True, False, False, False)
+
+_OBSERVE = """
+SELECT (SELECT array[rolcanlogin, rolcreaterole, rolcreatedb, rolsuper, rolreplication, rolbypassrls]
+        FROM pg_catalog.pg_roles WHERE rolname = %(role)s),
+       array(SELECT granted.rolname::text FROM pg_catalog.pg_auth_members m
+             JOIN pg_catalog.pg_roles granted ON granted.oid = m.roleid
+             JOIN pg_catalog.pg_roles member ON member.oid = m.member
+             WHERE member.rolname = %(role)s),
+       EXISTS (SELECT FROM pg_catalog.pg_parameter_acl p, pg_catalog.aclexplode(p.paracl) a
+               JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
+               WHERE p.parname = 'temp_file_limit' AND a.privilege_type = 'SET' AND r.rolname = %(role)s),
+       EXISTS (SELECT FROM pg_catalog.pg_database d, pg_catalog.aclexplode(d.datacl) a
+               JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
+               WHERE d.datname = 'postgres' AND a.privilege_type = 'CONNECT' AND r.rolname = %(role)s),
+       array(SELECT datname::text FROM pg_catalog.pg_database d
+             WHERE datname = ANY (%(own)s)
+             AND EXISTS (SELECT FROM pg_catalog.aclexplode(coalesce(datacl, acldefault('d', datdba))) WHERE grantee = 0)),
+       extract(epoch FROM pg_catalog.pg_conf_load_time())::float8
+"""
+
+
+def observe(conn: psycopg.Connection, provisioner: str) -> Installation:
+    parameters = {"role": provisioner, "own": list(OWN_DATABASES)}
+    [row] = conn.execute(_OBSERVE, parameters).fetchall()
+    attributes, memberships, may_set, may_connect, open_databases, loaded_at = row
+    return Installation(
+        attributes=None if attributes is None else tuple(attributes),
+        memberships=frozenset(memberships),
+        may_set_temp_file_limit=may_set,
+        may_connect=may_connect,
+        open_databases=frozenset(open_databases),
+        loaded_at=loaded_at,
+    )
+
+
+def changes(current: Installation, provisioner: str, files_changed_at: float) -> list[sql.Composed]:
+    """The ordered statements that turn *current* into what is wanted. Pure."""
+    role = sql.Identifier(provisioner)
+    wanted: list[sql.Composed] = []
+    if current.attributes is None:
+        wanted.append(sql.SQL("CREATE ROLE {} LOGIN CREATEROLE CREATEDB").format(role))
+    elif current.attributes != WANTED_ATTRIBUTES:
+        wanted.append(
+            sql.SQL("ALTER ROLE {} LOGIN CREATEROLE CREATEDB NOSUPERUSER NOREPLICATION NOBYPASSRLS").format(role)
+        )
+    wanted += [
+        sql.SQL("GRANT {} TO {}").format(sql.Identifier(name), role)
+        for name in sorted(PROVISIONER_MEMBERSHIPS - current.memberships)
+    ]
+    if not current.may_set_temp_file_limit:
+        wanted.append(sql.SQL("GRANT SET ON PARAMETER temp_file_limit TO {}").format(role))
+    wanted += [
+        sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name))
+        for name in sorted(current.open_databases)
+    ]
+    if not current.may_connect:
+        wanted.append(sql.SQL("GRANT CONNECT ON DATABASE postgres TO {}").format(role))
+    if files_changed_at > current.loaded_at:
+        wanted.append(sql.SQL("SELECT pg_catalog.pg_reload_conf()").format())
+    return wanted
+
+
+def restart_needed(conn: psycopg.Connection, *, reloaded: bool) -> bool:
+    """Whether a loaded setting waits for a new start; after a reload, once the server has had time to read the files."""
+    if reloaded:
+        time.sleep(0.2)
+    [row] = conn.execute("SELECT EXISTS (SELECT FROM pg_catalog.pg_settings WHERE pending_restart)").fetchall()
+    return bool(row[0])

