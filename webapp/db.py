@@ -29,6 +29,7 @@ def make_engine(url: str, *, pool_size: int = 10, max_overflow: int = 20) -> Eng
         max_overflow=max_overflow,
         pool_pre_ping=True,
         pool_timeout=10,
+        hide_parameters=True,  # an error must not carry a verifier or an encrypted password into the log
     )
 
 

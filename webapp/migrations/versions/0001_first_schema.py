@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql
 revision = "0001"
 down_revision = None
 
-TRIGGERS = Path(__file__).parent.parent / "sql" / "0001_triggers.sql"
+SCRIPTS = Path(__file__).parent.parent / "sql"
 
 
 def upgrade() -> None:
@@ -22,8 +22,9 @@ def upgrade() -> None:
     create_databases()
     create_operations()
     create_records()
-    run_script(TRIGGERS.read_text(encoding="utf-8"))
+    run_script((SCRIPTS / "0001_triggers.sql").read_text(encoding="utf-8"))
     run_script(SchemaManager.get_schema())
+    run_script((SCRIPTS / "0001_queue_triggers.sql").read_text(encoding="utf-8"))
 
 
 def run_script(script: str) -> None:
