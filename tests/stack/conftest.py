@@ -1,0 +1,51 @@
+"""One stack for all tests of this folder; each test makes the databases it needs."""
+
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    stack = Stack(tmp_path_factory.mktemp("stack") / "home")
+    try:
+        stack.up()
+        stack.user("alice@example.com")
+        stack.user("bob@example.com")
+        yield stack
+    finally:
+        stack.purge()
+
+
+@pytest.fixture(scope="session")
+def alice(stack: Stack) -> Iterator[httpx.Client]:
+    with stack.client(stack.key("alice@example.com")) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def bob(stack: Stack) -> Iterator[httpx.Client]:
+    with stack.client(stack.key("bob@example.com")) as client:
+        yield client
+
+
+def create(client: httpx.Client, name: str | None = None) -> dict[str, Any]:
+    """A new database, by the API."""
+    name = name or f"t-{secrets.token_hex(4)}"
+    answer = client.post("/databases", json={"name": name, "displayName": name.title()})
+    assert answer.status_code == 201, answer.text
+    created: dict[str, Any] = answer.json()
+    return created
+
+
+@pytest.fixture
+def database(alice: httpx.Client) -> Iterator[dict[str, Any]]:
+    """A database of Alice's for one test."""
+    created = create(alice)
+    yield created
+    assert alice.delete(f"/databases/{created['id']}").status_code in (204, 404)

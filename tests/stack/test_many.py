@@ -1,0 +1,100 @@
+"""A hundred creates at once, and a worker killed in the middle: none lost, none doubled, a handful of runs."""
+
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.stack import Stack, psql
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+def crowd(stack: Stack) -> list[httpx.Client]:
+    """Five users with room for twenty databases each."""
+    clients = []
+    for number in range(5):
+        email = f"crowd{number}-{time.monotonic_ns()}@example.com"
+        stack.user(email)
+        clients.append(stack.client(stack.key(email)))
+    return clients
+
+
+def create_all(crowd: list[httpx.Client], prefix: str, **headers: str) -> list[httpx.Response]:
+    def post(number: int) -> httpx.Response:
+        body = {"name": f"{prefix}-{number:03}", "displayName": str(number)}
+        return crowd[number % 5].post("/databases", json=body, headers=headers)
+
+    with ThreadPoolExecutor(100) as pool:
+        return list(pool.map(post, range(100)))
+
+
+def delete_all(crowd: list[httpx.Client]) -> None:
+    def delete(pair: tuple[httpx.Client, str]) -> None:
+        answer = pair[0].delete(f"/databases/{pair[1]}")
+        assert answer.status_code == 204, answer.text
+
+    pairs = [(client, row["id"]) for client in crowd for row in client.get("/databases?limit=100").json()["data"]]
+    with ThreadPoolExecutor(100) as pool:
+        list(pool.map(delete, pairs))
+
+
+def runs(stack: Stack) -> int:
+    with stack.control() as connection:
+        return int(connection.execute("select count(*) from runs").fetchone()[0])  # type: ignore[index]
+
+
+def on_host(stack: Stack, prefix: str) -> int:
+    with stack.provisioner() as connection:
+        query = "select count(*) from pg_database where starts_with(datname, %s)"
+        return int(connection.execute(query, (prefix,)).fetchone()[0])  # type: ignore[index]
+
+
+def test_a_hundred_at_once_share_a_handful_of_runs(stack: Stack, crowd: list[httpx.Client]) -> None:
+    before = runs(stack)
+
+    answers = create_all(crowd, "crowd")
+
+    assert [answer.status_code for answer in answers] == [201] * 100
+    assert runs(stack) - before <= 8
+    for answer in answers[::25]:
+        assert psql(answer.json()["connectionString"], "select 1").stdout.strip() == "1"
+    before = runs(stack)
+    delete_all(crowd)
+    assert runs(stack) - before <= 8
+    assert on_host(stack, "crowd-") == 0
+
+
+def wait_for_all(crowd: list[httpx.Client], seconds: float) -> list[dict[str, Any]]:
+    deadline = time.monotonic() + seconds
+    while True:
+        rows = [row for client in crowd for row in client.get("/databases?limit=100").json()["data"]]
+        if all(row["status"] == "active" for row in rows) or time.monotonic() > deadline:
+            return rows
+        time.sleep(0.5)
+
+
+def test_a_worker_killed_in_the_middle_loses_none_and_doubles_none(stack: Stack, crowd: list[httpx.Client]) -> None:
+    answers = create_all(crowd, "killed", Prefer="respond-async")
+    assert {answer.status_code for answer in answers} == {202}
+    for _ in range(2):
+        os.kill(stack.pid("worker"), signal.SIGKILL)
+        time.sleep(2.5)
+
+    rows = wait_for_all(crowd, 90)
+
+    assert sorted(row["name"] for row in rows) == [f"killed-{number:03}" for number in range(100)]
+    assert {row["status"] for row in rows} == {"active"}
+    assert on_host(stack, "killed-") == 100
+    with stack.control() as connection:
+        query = (
+            "select o.state, count(*) from operations o join databases d on d.id = o.database_id"
+            " where starts_with(d.name, 'killed-') group by 1"
+        )
+        assert connection.execute(query).fetchall() == [("succeeded", 100)]
+    delete_all(crowd)

@@ -1,0 +1,80 @@
+"""For developers of DBHost: the checks of `lint` and the tiers of `test`, as one place that CI and people share."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+CHECKOUT = Path(__file__).parent.parent
+PYTHON = sys.executable
+FAST = "not stack and not browser and not slow"
+
+LINTS: dict[str, list[str]] = {
+    "ruff": [PYTHON, "-m", "ruff", "check", "."],
+    "format": [PYTHON, "-m", "ruff", "format", "--check", "."],
+    "types": [PYTHON, "-m", "mypy"],
+    "imports": [str(Path(PYTHON).parent / "lint-imports"), "--no-cache"],
+    "security": [PYTHON, "-m", "bandit", "-q", "-c", "pyproject.toml", "-r", "webapp", "agent_modules"],
+    "yaml": [PYTHON, "-m", "yamllint", "--strict", "."],
+    "ansible": [str(Path(PYTHON).parent / "ansible-lint"), "--offline", "--strict"],
+}
+
+
+def environment() -> dict[str, str]:
+    """The environment of a check: nothing of a running installation leaks in, and the venv's programs come first."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DBHOST_", "DATABASE_URL"))}
+    kept["PATH"] = f"{Path(PYTHON).parent}{os.pathsep}{kept.get('PATH', os.defpath)}"
+    return kept | {"PYTHONPATH": str(CHECKOUT), "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")}
+
+
+def step(name: str, command: list[str]) -> bool:
+    """Run one check, say how it went and how long it took."""
+    click.secho(f"── {name}", bold=True)
+    started = time.monotonic()
+    code = subprocess.run(command, cwd=CHECKOUT, env=environment(), check=False).returncode
+    word = click.style("ok", fg="green") if code == 0 else click.style(f"failed ({code})", fg="red")
+    click.echo(f"── {name}: {word}, {time.monotonic() - started:.0f} s")
+    return code == 0
+
+
+def lint() -> bool:
+    """Style, types, import contracts, security, YAML and Ansible; all run, also after a failure."""
+    outcomes = [step(name, command) for name, command in LINTS.items()]
+    return all(outcomes)
+
+
+def pytest(*arguments: str) -> list[str]:
+    return [PYTHON, "-m", "pytest", *arguments]
+
+
+def test(tier: str) -> bool:
+    """Tier `fast` (lint and the fast tests) or `all`; the fast ones first, so that a mistake is told early."""
+    processes = str(min(4, os.cpu_count() or 1))
+    steps: list[Callable[[], bool]] = [
+        lint,
+        lambda: step("fast tests", pytest("-n", processes, "-m", FAST)),
+    ]
+    if tier == "all":
+        need_browser()
+        steps += [
+            lambda: step("slow and browser tests", pytest("-n", processes, "-m", "(slow or browser) and not stack")),
+            lambda: step("whole stacks", pytest("-m", "stack")),
+        ]
+    outcomes = [check() for check in steps]
+    return all(outcomes)
+
+
+def need_browser() -> None:
+    """Chromium for the browser tests: installed where this is possible, asked for where it is not."""
+    if shutil.which("chromium"):
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise click.ClickException("The browser tests need Chromium: install the package `chromium`.")
+    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(["apt-get", "update", "-q"], env=quiet, check=True)
+    subprocess.run(["apt-get", "install", "-y", "-q", "--no-install-recommends", "chromium"], env=quiet, check=True)
