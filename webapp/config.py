@@ -40,11 +40,12 @@ class Settings(BaseSettings):
     read_rate: str = "600 per minute"
     change_rate: str = "120 per minute"
     sign_in_rate: str = "30 per minute"
+    trusted_proxies: int = Field(0, ge=0)
     session_lifetime_days: int = Field(14, ge=1)
-    secure_cookies: bool | None = None
     batch_limit: int = Field(200, ge=1)
     run_timeout_s: int = Field(600, ge=10)
     stalled_after_s: float = Field(10.0, gt=0)
+    trusted_proxies: int = Field(0, ge=0)
     testing: bool = False
 
     @model_validator(mode="before")

@@ -69,7 +69,7 @@ MALFORMED = [
     "\u00e1bc",
     "abc\0",
 ]
-RESERVED = ["postgres", "template1", "pgbouncer", "all", "none", "public", "replication", "dbhost", "dbhost-control"]
+RESERVED = ["postgres", "template1", "pgbouncer", "all", "none", "public", "replication", "dbhost-control"]
 
 
 @pytest.mark.parametrize("name", MALFORMED + RESERVED)

@@ -12,7 +12,7 @@ RULE = (
 )
 RESERVED = frozenset({
     "all", "sameuser", "samerole", "samegroup", "replication", "pgbouncer", "postgres",
-    "template0", "template1", "none", "public", "dbhost",
+    "template0", "template1", "none", "public",
 })  # fmt: skip
 RESERVED_PREFIX = "dbhost-"
 SUFFIX_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
