@@ -40,7 +40,6 @@ class Settings(BaseSettings):
     read_rate: str = "600 per minute"
     change_rate: str = "120 per minute"
     sign_in_rate: str = "30 per minute"
-    trusted_proxies: int = Field(0, ge=0)
     session_lifetime_days: int = Field(14, ge=1)
     batch_limit: int = Field(200, ge=1)
     run_timeout_s: int = Field(600, ge=10)
