@@ -1,0 +1,86 @@
+# Copyright: DBHost contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a cluster has of some tenant databases: one query for all of them, and a salt probe for each role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import psycopg
+from psycopg.rows import class_row
+
+from . import scram
+from .errors import TenantError
+
+# Roles and databases that the provisioner does not own are "foreign": reported, never touched.
+_QUERY = """
+WITH backends AS MATERIALIZED (SELECT a.usesysid, a.datid FROM pg_catalog.pg_stat_activity AS a)
+SELECT wanted.name,
+       r.oid IS NOT NULL AS role,
+       coalesce(r.rolsuper OR r.rolreplication OR r.rolbypassrls
+                OR NOT pg_catalog.pg_has_role(current_user, r.oid, 'MEMBER WITH ADMIN OPTION'), false) AS foreign_role,
+       coalesce(r.rolcanlogin, false) AS login,
+       coalesce(r.rolcreaterole OR r.rolcreatedb OR r.rolvaliduntil < 'infinity', false) AS loose,
+       r.rolconnlimit AS role_limit,
+       ARRAY(SELECT m.roleid::regrole::text FROM pg_catalog.pg_auth_members AS m WHERE m.member = r.oid) AS member_of,
+       d.oid IS NOT NULL AS database,
+       coalesce(d.datdba <> me.oid, false) AS foreign_database,
+       coalesce(d.datallowconn, false) AS open,
+       d.datconnlimit AS database_limit,
+       ARRAY(SELECT acl.privilege_type FROM aclexplode(a.acl) AS acl
+              WHERE acl.grantee = r.oid AND NOT acl.is_grantable ORDER BY 1) AS grants,
+       ARRAY(SELECT DISTINCT coalesce(g.rolname::text, 'public')
+               FROM aclexplode(a.acl) AS acl LEFT JOIN pg_catalog.pg_roles AS g ON g.oid = acl.grantee
+              WHERE acl.grantee <> d.datdba AND (acl.grantee IS DISTINCT FROM r.oid OR acl.is_grantable)) AS others,
+       (SELECT pg_catalog.count(*) FROM backends AS b WHERE b.usesysid = r.oid OR b.datid = d.oid)::int AS backends
+  FROM pg_catalog.unnest(%s::text[]) AS wanted(name)
+  JOIN pg_catalog.pg_roles AS me ON me.rolname = current_user
+  LEFT JOIN pg_catalog.pg_roles AS r ON r.rolname = wanted.name::name
+  LEFT JOIN pg_catalog.pg_database AS d ON d.datname = wanted.name::name
+ CROSS JOIN LATERAL (SELECT coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba)) AS acl) AS a
+"""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One name's role and database as they are. *salt* is None where no probe was made."""
+
+    name: str
+    role: bool = False
+    foreign_role: bool = False
+    login: bool = False
+    loose: bool = False
+    role_limit: int | None = None
+    member_of: tuple[str, ...] = ()
+    database: bool = False
+    foreign_database: bool = False
+    open: bool = False
+    database_limit: int | None = None
+    grants: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    backends: int = 0
+    salt: scram.Salt | None = None
+
+
+def observe(connection: psycopg.Connection, names: Iterable[str], endpoint: scram.Endpoint) -> dict[str, Observed]:
+    """What the cluster has of *names*. Verifiers are known by probing: the provisioner cannot read them."""
+    with connection.cursor(row_factory=class_row(Observed)) as cursor:
+        rows = cursor.execute(_QUERY, [list(names)]).fetchall()
+    with ThreadPoolExecutor(4) as pool:
+        return {row.name: row for row in pool.map(lambda row: _with_salt(row, endpoint), rows)}
+
+
+def _with_salt(row: Observed, endpoint: scram.Endpoint) -> Observed:
+    if not row.role or row.foreign_role:
+        return row
+    try:
+        return replace(row, salt=scram.probe(endpoint, row.name, row.name))
+    except (scram.Refused, OSError):
+        raise TenantError(
+            "postgres_unavailable",
+            "PostgreSQL does not take logins on its loopback address.",
+            retryable=True,
+            step="Read the salts of the tenant roles",
+        ) from None

