@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from click import ClickException
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 PORTS = {"DBHOST_WEB_PORT": 8000, "DBHOST_PGBOUNCER_PORT": 6432, "DBHOST_POSTGRES_PORT": 5433}
 CONTROL_DATABASE = "dbhost-control"
@@ -17,7 +19,7 @@ PASSED_ON = ("DBHOST_", "STRIPE_", "SMTP_", "S3_", "AWS_", "SENTRY_", "HTTP_PROX
 KEPT_IN_FILES = frozenset({"DBHOST_SECRET_KEY", "DBHOST_ENCRYPTION_KEYS", "DBHOST_ADMIN_PASSWORD", "DBHOST_ADMIN_EMAIL"})
 
 
-class StackError(Exception):
+class StackError(ClickException):
     """Something the person at the terminal can put right; the sentence says how."""
 
 
@@ -189,7 +191,6 @@ def shared_environment(stack: Stack, environ: Mapping[str, str]) -> dict[str, st
         **stack.recorded(),
         "DBHOST_HOME": str(stack.home),
         "DBHOST_CA_FILE": str(stack.ca_file),
-        "DBHOST_URL": stack.url,
     }
 
 
@@ -215,10 +216,17 @@ def worker_environment(stack: Stack, environ: Mapping[str, str]) -> dict[str, st
 
 def command_line_environment(stack: Stack, environ: Mapping[str, str]) -> dict[str, str]:
     """What a command typed at the terminal (`user create`, migrations) needs to reach the control database."""
-    variables = web_environment(stack, environ)
-    if stack.external_database_url is None:
-        variables["DATABASE_URL_FILE"] = str(stack.secret("worker_database_url"))
-    return variables
+    return web_environment(stack, environ) | {"DATABASE_URL_FILE": str(stack.secret("worker_database_url"))}
+
+
+def use_embedded() -> None:
+    """Let this process reach the control database of its stack, unless its environment already says where one is."""
+    if os.environ.get("DATABASE_URL") or os.environ.get("DATABASE_URL_FILE"):
+        return
+    stack = load(os.environ)
+    if not stack.secret("worker_database_url").exists():
+        raise StackError(f"There is no stack in {stack.home} yet: run ./dbhost up first, or set DBHOST_HOME.")
+    os.environ.update(command_line_environment(stack, os.environ))
 
 
 def control_url(stack: Stack, password: str, *, through_pgbouncer: bool) -> str:

@@ -47,17 +47,16 @@ def ensure() -> list[str]:
 
 
 def run_as(
-    user: str, command: Sequence[str | Path], env: Mapping[str, str], *, timeout_s: float | None = None
+    user: str, command: Sequence[str | Path], env: Mapping[str, str], *, cwd: Path = Path("/")
 ) -> subprocess.CompletedProcess[str]:
     """Run *command* to its end as *user* (a no-op switch for an ordinary user), with its output captured."""
     return subprocess.run(
         [str(part) for part in command],
         env=dict(env),
-        cwd="/",
+        cwd=cwd,
         capture_output=True,
         text=True,
         check=False,
-        timeout=timeout_s,
         **switch(user),
     )
 

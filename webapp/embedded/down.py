@@ -1,0 +1,39 @@
+"""`dbhost down`: no process of this home is left; with a purge, no file either."""
+
+from __future__ import annotations
+
+import shutil
+
+from webapp.embedded import access, layout, processes, supervisor, up
+from webapp.embedded.environment import Stack, StackError
+from webapp.embedded.progress import Progress
+
+
+def down(stack: Stack, progress: Progress) -> None:
+    """Stop everything, also what a dead supervisor left behind."""
+    stack = layout.with_short_sockets(stack)
+    if not stack.home.exists():
+        return
+    with up.alone(stack, progress), progress.step("Stop the stack"):
+        stop(stack)
+
+
+def stop(stack: Stack) -> None:
+    supervisor.shut_down(stack)
+    processes.sweep(stack)
+    left = processes.of_stack(stack)
+    if left:
+        raise StackError(f"These processes could not be stopped: {', '.join(map(str, left))}.")
+
+
+def purge(stack: Stack, progress: Progress) -> None:
+    """Stop everything and remove all that `up` made for this home, its data included; an empty home stays behind no more."""
+    stack = layout.with_short_sockets(stack)
+    if not stack.home.exists():
+        return
+    with up.alone(stack, progress), progress.step(f"Remove {stack.home}"):
+        stop(stack)
+        if layout.has_outside_sockets(stack):
+            shutil.rmtree(stack.socket_dir, ignore_errors=True)
+        access.revoke(stack)
+        shutil.rmtree(stack.home)

@@ -1,0 +1,82 @@
+"""Have a PgBouncer that is new enough in DBHOST_HOME/bin: the given one, the system's, a cached one, or a new build."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from webapp.embedded import pgbouncer_source
+from webapp.embedded.environment import Stack, StackError
+from webapp.embedded.progress import Progress
+
+# 1.21 brought prepared statements to transaction pooling.
+FLOOR = (1, 21)
+SYSTEM_PLACES = ("/usr/sbin/pgbouncer", "/usr/local/bin/pgbouncer", "/usr/bin/pgbouncer")
+
+
+def ensure(stack: Stack, environ: Mapping[str, str], progress: Progress) -> None:
+    """Put a PgBouncer that runs here and is new enough in its place, unless it is there already."""
+    target = stack.pgbouncer_executable
+    given = environ.get("DBHOST_PGBOUNCER_BIN")
+    if given:
+        if not is_good(Path(given)):
+            raise StackError(f"DBHOST_PGBOUNCER_BIN={given} is no PgBouncer {FLOOR[0]}.{FLOOR[1]} or newer that runs here.")
+        if version(target) != version(Path(given)):
+            place(Path(given), target)
+        return
+    if is_good(target):
+        return
+    found = next((path for path in known_places() if is_good(path)), None)
+    if found is None:
+        with progress.step("Build PgBouncer (once on this machine, under a minute)"):
+            found = build(progress)
+    place(found, target)
+
+
+def known_places() -> list[Path]:
+    on_path = shutil.which("pgbouncer")
+    return [*map(Path, [on_path] if on_path else []), *map(Path, SYSTEM_PLACES), cache()]
+
+
+def build(progress: Progress) -> Path:
+    """Build into the cache, so that another DBHOST_HOME of this user finds it."""
+    cache().parent.mkdir(parents=True, exist_ok=True)
+    built = pgbouncer_source.build(progress, is_good)
+    place(built, cache())
+    shutil.rmtree(built.parent, ignore_errors=True)
+    return cache()
+
+
+def cache() -> Path:
+    """Where this user keeps the build for this release of the system."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    release = platform.freedesktop_os_release()
+    name = f"pgbouncer-{release.get('ID', 'linux')}{release.get('VERSION_ID', '')}-{platform.machine()}"
+    return base / "dbhost" / name
+
+
+def place(source: Path, target: Path) -> None:
+    """Copy under another name and rename: nobody ever sees half a program."""
+    candidate = target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.copyfile(source, candidate)
+    candidate.chmod(0o755)
+    candidate.replace(target)
+
+
+def is_good(program: Path) -> bool:
+    return (version(program) or (0, 0)) >= FLOOR
+
+
+def version(program: Path) -> tuple[int, ...] | None:
+    """The version that *program* tells, or None when it does not run here."""
+    try:
+        told = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=10).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    match = re.match(r"PgBouncer (\d+)\.(\d+)(?:\.(\d+))?", told)
+    return tuple(int(part) for part in match.groups() if part) if match else None
