@@ -1,0 +1,32 @@
+"""The dashboard: HTML pages for people over the same services as the API."""
+
+from flask import Blueprint, Flask
+from flask_wtf.csrf import CSRFError
+
+from webapp.web import activity, auth, changes, databases, formatting, operations, pages, security, sessions, settings
+from webapp.web.assets import asset_url
+
+SIGNED_IN: tuple[Blueprint, ...] = (
+    databases.blueprint,
+    changes.blueprint,
+    operations.blueprint,
+    activity.blueprint,
+    settings.blueprint,
+)
+
+
+def register(app: Flask) -> None:
+    """Add the pages, their session and CSRF checks, their headers and template helpers to *app*."""
+    app.config.update(WTF_CSRF_CHECK_DEFAULT=False, WTF_CSRF_TIME_LIMIT=None)
+    security.csrf.init_app(app)
+    sessions.login_manager.init_app(app)
+    app.after_request(security.set_headers)
+    app.jinja_env.globals.update(asset_url=asset_url, csp_nonce=security.csp_nonce)
+    formatting.register(app)
+    for blueprint in SIGNED_IN:
+        blueprint.before_request(sessions.require_visitor)
+    for blueprint in (*SIGNED_IN, auth.blueprint):
+        blueprint.before_request(security.check_csrf)
+        blueprint.register_error_handler(CSRFError, pages.form_too_old)
+    for blueprint in (*SIGNED_IN, auth.blueprint, pages.blueprint):
+        app.register_blueprint(blueprint)

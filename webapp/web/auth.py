@@ -1,0 +1,63 @@
+"""Signing in and out."""
+
+from urllib.parse import urlsplit
+
+from flask import Blueprint, make_response, redirect, render_template, request, session, url_for
+from flask_login import current_user
+from werkzeug.wrappers import Response
+
+from webapp.http import current_actor, current_session, public
+from webapp.limits import sign_in_limit
+from webapp.services import auth_sessions
+from webapp.services.errors import SignInFailed
+from webapp.web.sessions import forget, remember, require_visitor
+
+blueprint = Blueprint("auth", __name__)
+
+
+@blueprint.get("/sign-in")
+@public
+def sign_in_form() -> Response | str:
+    """The form, or straight on for those who are signed in."""
+    if current_user.is_authenticated:
+        return redirect(_next())
+    return render_template("sign_in.html", next=request.args.get("next", ""))
+
+
+@blueprint.post("/sign-in")
+@sign_in_limit
+def sign_in() -> Response | tuple[str, int]:
+    """Start a session. What the form's cookie held before is dropped, its CSRF token too."""
+    email, password = request.form.get("email", ""), request.form.get("password", "")
+    database_session = current_session()
+    try:
+        signed_in = auth_sessions.sign_in(
+            database_session, email, password, ip=request.remote_addr, user_agent=request.user_agent.string
+        )
+    except SignInFailed as error:
+        return render_template("sign_in.html", email=email, next=request.form.get("next", ""), problem=str(error)), 401
+    database_session.commit()
+    session.clear()
+    response = make_response(redirect(_next(), code=303))
+    remember(response, signed_in.token)
+    return response
+
+
+@blueprint.post("/sign-out")
+def sign_out() -> Response:
+    """End this browser's session on the server, then forget its cookie."""
+    require_visitor()
+    auth_sessions.revoke(current_session(), current_actor(), current_user.auth_session.id)
+    current_session().commit()
+    session.clear()
+    response = make_response(redirect(url_for("auth.sign_in_form"), code=303))
+    forget(response)
+    return response
+
+
+def _next() -> str:
+    """Where the person wanted to go, when that is a path of ours and nobody else's site."""
+    wanted = request.values.get("next", "")
+    parts = urlsplit(wanted)
+    own = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and not parts.netloc and not parts.scheme
+    return wanted if own else url_for("databases.index")

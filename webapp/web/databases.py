@@ -1,0 +1,114 @@
+"""Pages to list, create and look at databases, and to reveal their credentials."""
+
+import uuid
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
+from flask_login import current_user
+from werkzeug.wrappers import Response as BaseResponse
+
+from webapp.http import current_actor, current_session, resources
+from webapp.models import Database
+from webapp.models.databases import DATABASE_STATUSES
+from webapp.services import access, audit, databases, operations, plans
+from webapp.services.databases import Credentials, DatabaseSpec
+from webapp.services.errors import Conflict, PlanLimitReached, ServiceError, ValidationFailed
+from webapp.services.names import derive_name
+from webapp.web.requests import page_number
+from webapp.web.sessions import any_user
+
+blueprint = Blueprint("databases", __name__, url_prefix="/databases")
+
+PER_PAGE = 20
+FILTERS = {"": "All", "active": "Active", "stopped": "Stopped", "creating": "Creating", "error": "Error"}
+
+
+@blueprint.get("")
+def index() -> str:
+    """The visitor's databases; an admin sees everybody's."""
+    search, status = request.args.get("search", "")[:100], request.args.get("status", "")
+    chosen = status if status in DATABASE_STATUSES else None
+    session, actor = current_session(), current_actor()
+    page = databases.list_databases(
+        session, actor, page=page_number(), limit=PER_PAGE, search=search or None, status=chosen
+    )
+    used, plan = plans.live_databases(session, current_user.user), plans.plan_of(current_user.user)
+    context = {"search": search, "status": chosen or "", "filters": FILTERS, "used": used, "plan": plan}
+    return render_template("databases/index.html", page=page, **context)
+
+
+@blueprint.get("/new")
+@any_user
+def new() -> str:
+    """The form that asks for a display name and nothing else."""
+    return render_template("databases/new.html", display_name="", name="")
+
+
+@blueprint.get("/new/name")
+@any_user
+def preview_name() -> str:
+    """The name that the display name typed so far would get: part of the form."""
+    display_name = request.args.get("display_name", "").strip()[:100]
+    name = derive_name(display_name) if display_name else ""
+    return render_template("databases/_derived.html", name=name)
+
+
+@blueprint.post("")
+def create() -> BaseResponse | tuple[str, int]:
+    """Queue a new database under the name that the form showed."""
+    display_name, name = request.form.get("display_name", ""), request.form.get("name") or None
+    session = current_session()
+    try:
+        operation = databases.create_database(session, current_actor(), DatabaseSpec(display_name, name))
+    except (ValidationFailed, PlanLimitReached, Conflict) as error:
+        return _form_again(display_name, error)
+    session.commit()
+    return redirect(url_for("databases.show", database_id=operation.database_id), code=303)
+
+
+@blueprint.get("/<uuid:database_id>")
+def show(database_id: uuid.UUID) -> str:
+    """Everything about one database, except its password."""
+    database = access.require(current_session(), current_actor(), database_id, "view")
+    return detail_page(database)
+
+
+@blueprint.post("/<uuid:database_id>/credentials")
+def reveal(database_id: uuid.UUID) -> Response | str:
+    """Hand out the password: as JSON to the copy buttons, as part of the page or as the whole page to a person."""
+    session = current_session()
+    database = access.require(session, current_actor(), database_id, "credentials")
+    credentials = databases.credentials(database)
+    audit.record(session, current_actor(), "database.reveal_credentials", database.name, database=database)
+    session.commit()
+    if request.accept_mimetypes.best == "application/json":
+        return jsonify(password=credentials.password)
+    return detail_page(database, credentials)
+
+
+def detail_page(database: Database, credentials: Credentials | None = None, problem: str | None = None) -> str:
+    """The detail page; with *credentials* they are shown, with *problem* it says why a change was refused."""
+    session, actor = current_session(), current_actor()
+    recent = operations.list_operations(session, actor, limit=6, database_id=database.id).items
+    context: dict[str, Any] = {
+        "database": database,
+        "credentials": credentials,
+        "connection_string": databases.connection_string(database, credentials.password if credentials else "MASKED"),
+        "operations": recent,
+        "latest": recent[0] if recent else None,
+        "progress": operations.progress(recent[0]) if recent else None,
+        "events": audit.recent_for_database(session, database, 8),
+        "may": {permission: access.allows(actor, database, permission) for permission in access.PERMISSIONS},
+        "problem": problem,
+        "ca_available": resources().settings.ca_file is not None,
+    }
+    return render_template("databases/show.html", **context)
+
+
+def _form_again(display_name: str, error: ServiceError) -> tuple[str, int]:
+    """The form with what was typed and why it was refused; a name that is taken is derived anew."""
+    current_session().rollback()
+    errors = (error.errors or {}).get("displayName")
+    problem = None if errors else str(error)
+    context = {"display_name": display_name, "name": "", "errors": errors, "problem": problem}
+    return render_template("databases/new.html", **context), error.status

@@ -1,0 +1,93 @@
+"""Who is signed in: the browser's cookie, the server-side session it names, and the actor of the request."""
+
+from collections.abc import Callable
+from functools import wraps
+
+from flask import Request, Response, g, redirect, request, url_for
+from flask_login import LoginManager, UserMixin, current_user
+from werkzeug.wrappers import Response as BaseResponse
+
+from webapp.http import current_session, resources
+from webapp.models import AuthSession
+from webapp.services import auth_sessions
+from webapp.services.actors import Actor
+from webapp.services.errors import Unauthorized
+from webapp.services.guards import mark_authorized
+
+login_manager = LoginManager()
+
+
+class Visitor(UserMixin):  # type: ignore[misc]  # flask-login has no types
+    """The signed-in user of this request, with the session that says so."""
+
+    def __init__(self, auth_session: AuthSession) -> None:
+        self.auth_session = auth_session
+        self.user = auth_session.user
+
+    def get_id(self) -> str:
+        return str(self.auth_session.id)
+
+
+def cookie_name() -> str:
+    """`__Host-` pins the cookie to this host and to https; browsers refuse that prefix on plain http."""
+    return "__Host-dbhost" if resources().settings.https else "dbhost_session"
+
+
+def load_visitor(incoming: Request) -> Visitor | None:
+    """The visitor of the cookie, or None when it is missing, unknown, expired or revoked."""
+    token = incoming.cookies.get(cookie_name())
+    session = current_session()
+    auth_session = auth_sessions.find(session, token) if token else None
+    if session.dirty:
+        session.commit()
+    return Visitor(auth_session) if auth_session else None
+
+
+login_manager.request_loader(load_visitor)
+
+
+def require_visitor() -> BaseResponse | None:
+    """Before each page: make the visitor the actor, or lead to the sign-in."""
+    if not current_user.is_authenticated:
+        return _to_sign_in()
+    g.actor = Actor("user", current_user.user, ip=request.remote_addr, request_id=g.request_id)
+    return None
+
+
+def any_user[**P, R](view: Callable[P, R]) -> Callable[P, R]:
+    """Mark a page that every signed-in user may see, since it shows nothing but what is their own."""
+
+    @wraps(view)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        mark_authorized()
+        return view(*args, **kwargs)
+
+    return wrapper
+
+
+def remember(response: BaseResponse, token: str) -> None:
+    """Give the browser the token of its new session."""
+    config = resources().settings
+    response.set_cookie(
+        cookie_name(),
+        token,
+        max_age=config.session_lifetime_days * 86400,
+        secure=config.https,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def forget(response: BaseResponse) -> None:
+    """Take the cookie away; the server-side session is ended apart from that."""
+    response.delete_cookie(cookie_name(), secure=resources().settings.https, httponly=True, samesite="Lax")
+
+
+def _to_sign_in() -> BaseResponse:
+    """A page is sent to the sign-in and back afterwards, a part of a page takes the whole page there, a change is lost."""
+    mark_authorized()
+    if "HX-Request" in request.headers:
+        return Response(status=401, headers={"HX-Redirect": url_for("auth.sign_in_form")})
+    if request.method not in ("GET", "HEAD"):
+        raise Unauthorized("You are signed out. Sign in and try again.")
+    return redirect(url_for("auth.sign_in_form", next=request.full_path.rstrip("?")), code=303)

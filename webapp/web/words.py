@@ -1,0 +1,87 @@
+"""How pages name operations and audit events."""
+
+from dataclasses import dataclass
+
+from webapp.models import AuditEvent, Operation
+
+
+@dataclass(frozen=True)
+class Words:
+    """One operation's words: its name, while it runs, when it is done; and its icon."""
+
+    name: str
+    doing: str
+    done: str
+    icon: str
+
+
+OPERATIONS = {
+    "database.create": Words("Create", "Creating the database", "Database created", "plus"),
+    "database.delete": Words("Delete", "Deleting the database", "Database deleted", "trash-2"),
+    "database.reset_password": Words("Reset password", "Resetting the password", "Password reset", "key-round"),
+    "database.repair_ownership": Words("Repair ownership", "Repairing ownership", "Ownership repaired", "wrench"),
+    "database.start": Words("Start", "Starting the database", "Database started", "play"),
+    "database.stop": Words("Stop", "Stopping the database", "Database stopped", "square"),
+    "database.restart": Words("Restart", "Restarting the database", "Database restarted", "rotate-cw"),
+}
+
+ACTIONS = {
+    "database.create": ("created", "plus"),
+    "database.delete": ("deleted", "trash-2"),
+    "database.rename": ("renamed", "pencil"),
+    "database.reset_password": ("reset the password of", "key-round"),
+    "database.repair_ownership": ("repaired the ownership of", "wrench"),
+    "database.start": ("started", "play"),
+    "database.stop": ("stopped", "square"),
+    "database.restart": ("restarted", "rotate-cw"),
+    "database.reveal_credentials": ("revealed the credentials of", "eye"),
+    "operation.cancel": ("cancelled", "ban"),
+    "operation.retry": ("retried", "rotate-cw"),
+    "user.sign_in": ("signed in", "user"),
+    "user.create": ("added the user", "user"),
+    "user.change_password": ("changed the password of", "lock"),
+    "user.revoke_session": ("ended a session of", "log-out"),
+    "user.revoke_other_sessions": ("ended all other sessions of", "log-out"),
+    "api_key.create": ("created the API key", "key-round"),
+    "api_key.revoke": ("revoked the API key", "key-round"),
+}
+
+STATES = {
+    "queued": "Waiting for the host",
+    "running": "Running",
+    "succeeded": "Succeeded",
+    "failed": "Failed",
+    "cancelled": "Cancelled",
+}
+
+
+def operation_words(operation: Operation) -> Words:
+    """The words of the operation's kind."""
+    return OPERATIONS[operation.kind]
+
+
+def headline(operation: Operation) -> str:
+    """One line that says where the operation stands."""
+    words = OPERATIONS[operation.kind]
+    if operation.state == "failed":
+        return f"{words.doing} failed"
+    if operation.state == "cancelled":
+        return f"{words.name} was cancelled"
+    return words.done if operation.state == "succeeded" else words.doing
+
+
+def action_words(event: AuditEvent) -> str:
+    """The verb of an audit event; an action without words of its own is shown as it is."""
+    return ACTIONS.get(event.action, (event.action.replace(".", " ").replace("_", " "), ""))[0]
+
+
+def action_icon(event: AuditEvent) -> str:
+    """The icon of an audit event."""
+    return ACTIONS.get(event.action, ("", "activity"))[1]
+
+
+def event_subject(event: AuditEvent) -> str:
+    """What the event was done to: nothing more to say for a sign-in, words for an operation."""
+    if event.action == "user.sign_in":
+        return ""
+    return OPERATIONS[event.subject].name if event.subject in OPERATIONS else event.subject
