@@ -1,0 +1,16 @@
+"""The REST API: JSON routes over the services, described by OpenAPI."""
+
+from flask_openapi.openapi import OpenAPI
+
+from webapp.api import auth, databases, docs, events, health, operations, waiting
+
+
+def register(app: OpenAPI) -> None:
+    """Add the API's routes, its document and the probes to *app*."""
+    waiting.init_app(app)
+    app.after_request(auth.set_headers)
+    for blueprint in (databases.api, operations.api, events.api, health.api):
+        blueprint.before_request(auth.require_key)
+        app.register_api(blueprint)
+    for plain in (health.probes, docs.pages):
+        app.register_blueprint(plain)

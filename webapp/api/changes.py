@@ -1,0 +1,81 @@
+"""One change by the API: claim the idempotency key, queue the operation, commit once, wait, answer."""
+
+import json
+from collections.abc import Callable
+from hashlib import sha256
+
+from flask import Response, request
+from sqlalchemy.orm import Session
+
+from webapp.api.preference import read_preference
+from webapp.api.schemas import ChangeHeaders, PostHeaders
+from webapp.api.waiting import Done, finish
+from webapp.http import current_actor, current_session
+from webapp.models import Operation
+from webapp.services import guards, idempotency
+from webapp.services.actors import Actor
+from webapp.services.errors import OperationInProgress
+from webapp.services.idempotency import Claim, StoredAnswer
+
+KEPT_HEADERS = ("Content-Type", "Location", "Preference-Applied")
+type Ask = Callable[[Session, Actor], Operation]
+
+
+def carry_out(headers: ChangeHeaders, ask: Ask, done: Done) -> Response:
+    """Queue what *ask* asks for and answer by *done* when it has succeeded.
+
+    A key that was used before leads to the operation of its first use: nothing is asked for twice.
+    """
+    preference = read_preference(headers.prefer)
+    session, actor = current_session(), current_actor()
+    claimed = claim(session, actor, headers)
+    if claimed and claimed.answer and (claimed.answer.status != 202 or preference.respond_async):
+        return replay(claimed.answer)
+    if claimed and not claimed.is_new:
+        if claimed.operation_id is None:
+            raise OperationInProgress("Another request with this Idempotency-Key has not ended yet.")
+        nothing_changed()
+        operation_id = claimed.operation_id
+    else:
+        operation_id = ask(session, actor).id
+        if claimed:
+            idempotency.bind(session, claimed, operation_id)
+    session.commit()
+    response = finish(operation_id, actor, preference, done)
+    if claimed and response.status_code < 300:
+        remember(current_session(), claimed, response)
+        current_session().commit()
+    return response
+
+
+def claim(session: Session, actor: Actor, headers: ChangeHeaders) -> Claim | None:
+    """Take the request's idempotency key, when it has one. Raises IdempotencyKeyReused."""
+    if not isinstance(headers, PostHeaders) or not headers.idempotency_key or actor.api_key is None:
+        return None
+    return idempotency.claim(session, actor.api_key.id, headers.idempotency_key, _request_hash())
+
+
+def remember(session: Session, claimed: Claim, response: Response) -> None:
+    """Keep an answer for the next request with the same key."""
+    kept = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
+    idempotency.remember(session, claimed, StoredAnswer(response.status_code, kept, response.get_data(as_text=True)))
+
+
+def replay(stored: StoredAnswer) -> Response:
+    """Give the first answer again; it was this very API key that got it."""
+    guards.mark_authorized()
+    nothing_changed()
+    response = Response(stored.body, status=stored.status, headers=stored.headers)
+    response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+def nothing_changed() -> None:
+    """Tell the guard that this POST or PATCH has no event to record, since it changed nothing."""
+    guards.mark_audited()
+
+
+def _request_hash() -> bytes:
+    """What makes two requests the same: method, path and the body's values, however they are written."""
+    body = json.dumps(request.get_json(), sort_keys=True) if request.get_data(cache=True) else ""
+    return sha256("\0".join([request.method, request.path, body]).encode()).digest()

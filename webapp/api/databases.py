@@ -1,0 +1,138 @@
+"""Databases by the API."""
+
+from collections.abc import Callable
+
+from flask import Response
+from flask_openapi.blueprint import APIBlueprint
+from flask_openapi.models.tag import Tag
+from sqlalchemy.orm import Session
+
+from webapp.api import changes, schemas, shapes
+from webapp.api.changes import Ask, carry_out
+from webapp.api.json_body import require_no_fields
+from webapp.api.responses import answer, cacheable, documented, page_answer, pagination
+from webapp.api.schemas import ChangeHeaders, DatabasePath, PostHeaders
+from webapp.http import current_actor, current_session
+from webapp.models import Database, Operation
+from webapp.services import access, databases
+from webapp.services.actors import Actor
+
+api = APIBlueprint(
+    "databases_api",
+    __name__,
+    url_prefix="/api/v1/databases",
+    abp_tags=[Tag(name="databases")],
+    abp_security=[{"apiKey": []}],
+)
+ACCEPTED = {202: schemas.OperationOut}
+QUEUED = (404, 409, 413, 500)
+POSTED = (*QUEUED, 415, 422)
+DETAIL = {200: schemas.DatabaseDetail}
+
+
+@api.get("", responses=documented({200: schemas.DatabaseList, 304: None}))
+def index(query: schemas.DatabaseQuery) -> Response:
+    """List databases, newest first."""
+    page = databases.list_databases(
+        current_session(),
+        current_actor(),
+        page=query.page,
+        limit=query.limit,
+        search=query.search,
+        status=query.status,
+    )
+    shown = [shapes.summary(row) for row in page.items]
+    return page_answer(schemas.DatabaseList(data=shown, pagination=pagination(page)), page)
+
+
+@api.post("", responses=documented({201: schemas.CreatedDatabase, **ACCEPTED}, 409, 413, 415, 422, 500))
+def create(header: PostHeaders, body: schemas.NewDatabase) -> Response:
+    """Create a database. The answer holds its password, which no other call shows."""
+    spec = databases.DatabaseSpec(body.display_name, body.name)
+    return carry_out(
+        header,
+        lambda session, actor: databases.create_database(session, actor, spec),
+        lambda operation: answer(shapes.created(operation.database), 201),
+    )
+
+
+@api.get("/<id>", responses=documented({**DETAIL, 304: None}, 404))
+def show(path: DatabasePath) -> Response:
+    """Show a database; never its password."""
+    return cacheable(shapes.detail(access.require(current_session(), current_actor(), path.id, "view")))
+
+
+@api.patch("/<id>", responses=documented(DETAIL, 404, 413, 415))
+def change(path: DatabasePath, body: schemas.DatabaseChanges) -> Response:
+    """Rename a database: its display name, not the name in connection strings."""
+    session, actor = current_session(), current_actor()
+    database = access.require(session, actor, path.id, "operate")
+    if body.model_fields_set:
+        databases.rename_database(session, actor, database, body.display_name)
+    else:
+        changes.nothing_changed()
+    session.commit()
+    return answer(shapes.detail(database))
+
+
+@api.delete("/<id>", responses=documented({204: None, **ACCEPTED}, *QUEUED))
+def delete(path: DatabasePath, header: ChangeHeaders) -> Response:
+    """Delete a database: data, role and pool entry go, and the name is free."""
+    return carry_out(header, _asks(path, "own", databases.delete_database), lambda _: Response(status=204))
+
+
+@api.post("/<id>/reset-password", responses=documented({200: schemas.NewPassword, **ACCEPTED}, *POSTED))
+def reset_password(path: DatabasePath, header: PostHeaders) -> Response:
+    """Replace the password; the old one is dead at once, for open connections too."""
+    return carry_out(header, _asks(path, "credentials", databases.reset_password), _new_password)
+
+
+@api.post("/<id>/repair-ownership", responses=documented({200: schemas.RepairedOwnership, **ACCEPTED}, *POSTED))
+def repair_ownership(path: DatabasePath, header: PostHeaders) -> Response:
+    """Give every object inside back to the database's own role."""
+    return carry_out(header, _asks(path, "operate", databases.repair_ownership), _repaired)
+
+
+@api.post("/<id>/start", responses=documented({**DETAIL, **ACCEPTED}, *POSTED))
+def start(path: DatabasePath, header: PostHeaders) -> Response:
+    """Open a stopped database again."""
+    return carry_out(header, _asks(path, "operate", databases.start_database), _detail)
+
+
+@api.post("/<id>/stop", responses=documented({**DETAIL, **ACCEPTED}, *POSTED))
+def stop(path: DatabasePath, header: PostHeaders) -> Response:
+    """Cut off all clients and refuse new ones; the data stays."""
+    return carry_out(header, _asks(path, "operate", databases.stop_database), _detail)
+
+
+@api.post("/<id>/restart", responses=documented({**DETAIL, **ACCEPTED}, *POSTED))
+def restart(path: DatabasePath, header: PostHeaders) -> Response:
+    """Cut every client once; they may connect again at once."""
+    return carry_out(header, _asks(path, "operate", databases.restart_database), _detail)
+
+
+type Service = Callable[[Session, Actor, Database], Operation]
+
+
+def _asks(path: DatabasePath, permission: str, service: Service) -> Ask:
+    """*service* on the database of the path, for an actor with *permission* on it."""
+    require_no_fields()
+
+    def ask(session: Session, actor: Actor) -> Operation:
+        return service(session, actor, access.require(session, actor, path.id, permission))
+
+    return ask
+
+
+def _detail(operation: Operation) -> Response:
+    return answer(shapes.detail(operation.database))
+
+
+def _new_password(operation: Operation) -> Response:
+    return answer(schemas.NewPassword(password=databases.credentials(operation.database).password))
+
+
+def _repaired(operation: Operation) -> Response:
+    name = operation.database.name
+    message = f"Every object in {name} belongs to the role {name}."
+    return answer(schemas.RepairedOwnership(name=name, message=message))

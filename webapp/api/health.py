@@ -1,0 +1,98 @@
+"""How the installation is: probes for supervisors, metrics for Prometheus, health for people with a key."""
+
+import ipaddress
+from dataclasses import asdict
+
+from flask import Blueprint, Response, jsonify, request
+from flask_openapi.blueprint import APIBlueprint
+from flask_openapi.models.tag import Tag
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from webapp import database_admin
+from webapp.api import schemas
+from webapp.api.auth import known_key
+from webapp.api.responses import answer, documented
+from webapp.http import current_session, public, resources
+from webapp.models import Database, Operation
+from webapp.services import health
+from webapp.services.errors import NotAllowed
+
+api = APIBlueprint(
+    "health_api", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="health")], abp_security=[{"apiKey": []}]
+)
+probes = Blueprint("probes", __name__)
+
+
+@api.get("/health", responses=documented({200: schemas.Health}))
+@public
+def show() -> Response:
+    """Say whether all is well, with the hosts' figures. Any valid key may ask."""
+    figures = health.host_figures(current_session())
+    is_healthy = bool(figures) and all(host.is_healthy for host in figures)
+    hosts = [schemas.HostHealth(**asdict(host)) for host in figures]
+    return answer(schemas.Health(status="healthy" if is_healthy else "degraded", hosts=hosts))
+
+
+@probes.get("/healthz")
+@public
+def alive() -> Response:
+    """This process answers; nothing else is looked at."""
+    return jsonify(status="ok")
+
+
+@probes.get("/readyz")
+@public
+def ready() -> tuple[Response, int]:
+    """This process can serve: the control database is there and has the schema that this code needs."""
+    try:
+        migrated = database_admin.is_current(resources().settings.database_url.get_secret_value())
+    except DBAPIError:
+        return jsonify(status="unavailable", reason="The control database cannot be reached."), 503
+    if not migrated:
+        return jsonify(status="unavailable", reason="The control database's schema is not current."), 503
+    return jsonify(status="ready"), 200
+
+
+@probes.get("/metrics")
+@public
+def metrics() -> Response:
+    """Figures for Prometheus, read from the control database, so equal in every web process.
+
+    For a scraper on this machine, or with the API key of a platform admin.
+    """
+    if not _is_local() and not known_key().user.is_admin:
+        raise NotAllowed("Metrics are for platform admins.")
+    return Response(generate_latest(_registry(current_session())), content_type=CONTENT_TYPE_LATEST)
+
+
+def _is_local() -> bool:
+    """Whether the caller sits on this machine, and not behind a proxy that does."""
+    proxied = "X-Forwarded-For" in request.headers and not resources().settings.trusted_proxies
+    try:
+        return not proxied and ipaddress.ip_address(request.remote_addr or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _registry(session: Session) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    databases = Gauge("dbhost_databases", "Databases by status.", ["status"], registry=registry)
+    for status, number in health.counts_by(session, Database.status, Database.deleted_at.is_(None)).items():
+        databases.labels(status).set(number)
+    operations = Gauge("dbhost_operations", "Operations by state.", ["state"], registry=registry)
+    for state, number in health.counts_by(session, Operation.state).items():
+        operations.labels(state).set(number)
+    names = {
+        "databases": "Databases on the host.",
+        "capacity": "Databases the host can take.",
+        "open_operations": "Operations that have not ended.",
+        "oldest_open_s": "Age of the oldest operation that has not ended, in seconds.",
+    }
+    gauges = {name: Gauge(f"dbhost_host_{name}", text, ["host"], registry=registry) for name, text in names.items()}
+    for host in health.host_figures(session):
+        for name, gauge in gauges.items():
+            gauge.labels(host.name).set(getattr(host, name))
+    return registry

@@ -1,0 +1,253 @@
+"""What the API takes and gives, field by field; the OpenAPI document is made from these models."""
+
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from webapp.services.errors import ValidationFailed
+from webapp.services.names import PATTERN, check_display_name, check_name
+
+Status = Literal["creating", "active", "stopped", "deleting", "error", "restoring"]
+State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+# At least one visible character and no control characters; the service's own rule is the last word.
+VISIBLE = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
+
+
+def _rule(check: Callable[[str], str]) -> Callable[[str], str]:
+    """A service's check as a validator, so that every wrong field is named at once and in the same words."""
+
+    def validate(value: str) -> str:
+        try:
+            return check(value)
+        except ValidationFailed as error:
+            words = " ".join(word for said in (error.errors or {}).values() for word in said)
+            raise PydanticCustomError("rule", "{words}", {"words": words or str(error)}) from None
+
+    return validate
+
+
+def _digits(value: Any) -> Any:
+    """Only plain digits are a number in an address: not `+1`, `1.0` or `1_000`."""
+    if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) < 10):
+        raise PydanticCustomError("digits", "Use a whole number.")
+    return value
+
+
+def _no_nul(value: str) -> str:
+    if "\0" in value:
+        raise PydanticCustomError("nul", "NUL is not allowed.")
+    return value
+
+
+Name = Annotated[
+    str,
+    AfterValidator(_rule(check_name)),
+    Field(json_schema_extra={"pattern": f"^{PATTERN.pattern}$", "minLength": 3, "maxLength": 50}, examples=["shop"]),
+]
+DisplayName = Annotated[
+    str,
+    AfterValidator(_rule(check_display_name)),
+    Field(json_schema_extra={"pattern": VISIBLE, "minLength": 1, "maxLength": 100}, examples=["My shop"]),
+]
+
+
+class Body(BaseModel):
+    """A request's body: exact types, no unknown fields."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", alias_generator=to_camel)
+
+
+class NewDatabase(Body):
+    name: Name
+    display_name: DisplayName
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    del schema["properties"]["displayName"]["default"]
+
+
+class DatabaseChanges(Body):
+    """What is to change; a field that is not sent stays as it is."""
+
+    model_config = ConfigDict(json_schema_extra=_without_default)
+
+    display_name: DisplayName = ""
+
+
+class Query(BaseModel):
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel)
+
+
+class PageQuery(Query):
+    page: Annotated[int, BeforeValidator(_digits), Field(ge=1, le=1_000_000)] = 1
+    limit: Annotated[int, BeforeValidator(_digits), Field(ge=1, le=100)] = 20
+
+
+class DatabaseQuery(PageQuery):
+    search: Annotated[str, AfterValidator(_no_nul), Field(max_length=100, description="A part of either name.")] = ""
+    status: Annotated[Status | None, WithJsonSchema({"enum": list(get_args(Status))})] = None
+
+
+class OperationQuery(PageQuery):
+    state: Annotated[State | None, WithJsonSchema({"enum": list(get_args(State))})] = None
+    database_id: Annotated[uuid.UUID | None, WithJsonSchema({"type": "string", "format": "uuid"})] = None
+
+
+class DatabasePath(BaseModel):
+    id: uuid.UUID
+
+
+class OperationPath(BaseModel):
+    id: uuid.UUID
+
+
+class ChangeHeaders(BaseModel):
+    prefer: str = Field("", alias="Prefer", description="`respond-async` and `wait=n` (RFC 7240).")
+
+
+class PostHeaders(ChangeHeaders):
+    idempotency_key: str = Field(
+        "",
+        alias="Idempotency-Key",
+        max_length=255,
+        pattern=r"^[\x21-\x7e]*$",
+        description="The same key and body give the first answer again, for a day.",
+    )
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class DatabaseSummary(Answer):
+    id: uuid.UUID
+    name: str
+    display_name: str
+    status: Status
+    size_bytes: int
+    created_at: datetime
+
+
+class DatabaseDetail(Answer):
+    id: uuid.UUID
+    name: str
+    display_name: str
+    host: str
+    port: int
+    database: str
+    username: str
+    status: Status
+    size_bytes: int
+    created_at: datetime
+
+
+class CreatedDatabase(Answer):
+    id: uuid.UUID
+    name: str
+    display_name: str
+    host: str
+    port: int
+    database: str
+    username: str
+    password: str
+    status: Status
+    connection_string: str
+
+
+class NewPassword(Answer):
+    password: str
+
+
+class RepairedOwnership(Answer):
+    name: str
+    status: Literal["repaired"] = "repaired"
+    message: str
+
+
+class Pagination(Answer):
+    page: int
+    limit: int
+    total: int
+
+
+class DatabaseList(Answer):
+    data: list[DatabaseSummary]
+    pagination: Pagination
+
+
+class OperationProgress(Answer):
+    step: int = Field(description="The step under way, or the last one; 0 before the run begins.")
+    steps_total: int
+    step_name: str | None
+
+
+class OperationError(Answer):
+    code: str
+    message: str | None
+    step: str | None
+
+
+class OperationOut(Answer):
+    id: uuid.UUID
+    kind: str
+    state: State
+    database_id: uuid.UUID
+    database: str = Field(description="The name of the database.")
+    requested_by: Literal["user", "api_key", "system"]
+    progress: OperationProgress
+    error: OperationError | None
+    changes: list[str] | None = Field(description="What was changed on the host, without secrets.")
+    attempt: int
+    cancel_requested_at: datetime | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+class Step(Answer):
+    number: int
+    name: str
+    state: Literal["running", "ok", "changed", "skipped", "failed", "unreachable"]
+    started_at: datetime
+    ended_at: datetime | None
+
+
+class OperationDetail(OperationOut):
+    steps: list[Step] = Field(description="The log: each step of the newest run.")
+
+
+class OperationList(Answer):
+    data: list[OperationOut]
+    pagination: Pagination
+
+
+class HostHealth(Answer):
+    name: str
+    state: Literal["active", "draining", "offline"]
+    databases: int
+    capacity: int
+    open_operations: int
+    oldest_open_s: float
+
+
+class Health(Answer):
+    status: Literal["healthy", "degraded"]
+    hosts: list[HostHealth]
+
+
+class Problem(BaseModel):
+    """Every error, a superset of RFC 9457; `code` is the stable word."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: dict[str, list[str]] | None = None

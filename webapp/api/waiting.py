@@ -1,0 +1,112 @@
+"""Wait for an operation without holding a database connection, and say how it ended."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from threading import BoundedSemaphore
+from typing import cast
+
+from flask import Flask, Response, current_app, url_for
+
+from webapp.api import shapes
+from webapp.api.preference import Preference
+from webapp.api.responses import answer
+from webapp.http import current_session, problem, release_session, resources
+from webapp.models import Operation
+from webapp.services import operations
+from webapp.services.actors import Actor
+from webapp.services.errors import Conflict, HostUnavailable, OperationFailed
+
+SLOTS = "dbhost_api_waiters"
+UNREACHABLE = "host_unavailable"
+RETRY_AFTER_S = 10
+type Done = Callable[[Operation], Response]
+
+
+def init_app(app: Flask) -> None:
+    """Keep an eighth of the threads free of waiting calls and streams, so that short requests are always served."""
+    app.extensions[SLOTS] = BoundedSemaphore(max(1, app.extensions["dbhost"].settings.web_threads * 7 // 8))
+
+
+def slots() -> BoundedSemaphore:
+    """One for each request that may wait or stream; take it without blocking."""
+    return cast(BoundedSemaphore, current_app.extensions[SLOTS])
+
+
+@contextmanager
+def waiting_slot() -> Iterator[bool]:
+    """Whether this request may wait; when too many do already, it has to answer at once."""
+    free = slots().acquire(blocking=False)
+    try:
+        yield free
+    finally:
+        if free:
+            slots().release()
+
+
+def finish(operation_id: uuid.UUID, actor: Actor, preference: Preference, done: Done) -> Response:
+    """Wait as long as the caller likes, then answer: `done`, 202 with the operation, or what went wrong."""
+    patience_s = preference.patience_s(resources().settings.wait_timeout_s)
+    operation = wait_for(operation_id, actor, patience_s)
+    if preference.respond_async and patience_s == 0:
+        return _accepted(operation, preference)
+    if operation.state == "succeeded":
+        return done(operation)
+    if operation.state == "failed":
+        return _failed(operation)
+    if operation.state == "cancelled":
+        return _problem(operation, Conflict("The operation was cancelled."))
+    if is_unreachable(operation):
+        told = HostUnavailable("The host cannot be reached. The operation stays queued and is tried again.")
+        return _problem(operation, told, {"Retry-After": str(RETRY_AFTER_S)})
+    return _accepted(operation, preference)
+
+
+def wait_for(operation_id: uuid.UUID, actor: Actor, patience_s: float) -> Operation:
+    """The operation once it has ended, or as it is when patience is over or the host is out of reach for longer."""
+    deadline = time.monotonic() + patience_s
+    notices = resources().notices
+    with waiting_slot() as may_wait, notices.subscribe(f"operation:{operation_id}") as changes:
+        while True:
+            operation = operations.find_operation(current_session(), actor, operation_id)
+            release_session()
+            left_s = deadline - time.monotonic()
+            if not operation.is_open or not may_wait or left_s <= 0 or _is_hopeless(operation, left_s):
+                return operation
+            changes.wait(min(left_s, notices.recheck_s))
+
+
+def is_unreachable(operation: Operation) -> bool:
+    """Whether the last attempt did not reach the host and another one is to come."""
+    return operation.state == "queued" and operation.error_code == UNREACHABLE
+
+
+def _is_hopeless(operation: Operation, left_s: float) -> bool:
+    return is_unreachable(operation) and operation.next_attempt_at > datetime.now(UTC) + timedelta(seconds=left_s)
+
+
+def _accepted(operation: Operation, preference: Preference) -> Response:
+    response = answer(shapes.operation(operation), 202)
+    response.headers["Location"] = _address(operation)
+    if preference.applied:
+        response.headers["Preference-Applied"] = preference.applied
+    return response
+
+
+def _failed(operation: Operation) -> Response:
+    step = f" at the step “{operation.error_step}”" if operation.error_step else ""
+    message = f": {operation.error_message}" if operation.error_message else "."
+    return _problem(operation, OperationFailed(f"The operation failed{step}{message}"))
+
+
+def _problem(
+    operation: Operation, error: OperationFailed | Conflict | HostUnavailable, headers: dict[str, str] | None = None
+) -> Response:
+    location = {"Location": _address(operation)}
+    return problem(error.status, error.code, error.title, str(error), headers={**location, **(headers or {})})
+
+
+def _address(operation: Operation) -> str:
+    return url_for("operations_api.show", id=operation.id)
