@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from dataclasses import asdict
 
 import click
@@ -21,7 +22,7 @@ def up_command(detach: bool, hosts: int | None, as_json: bool) -> None:
     from webapp.embedded import foreground, summary, up
 
     if hosts is not None:
-        raise click.ClickException("A fleet (--hosts) is not built yet; ./dbhost up without it runs one embedded host.")
+        raise click.ClickException("--hosts needs the fleet, which this version does not have: run ./dbhost up alone.")
     stack = load(os.environ)
     started = up.up(stack, os.environ, Progress())
     click.echo(json.dumps(asdict(started)) if as_json else summary.text(started))
@@ -29,4 +30,76 @@ def up_command(detach: bool, hosts: int | None, as_json: bool) -> None:
         foreground.stay(stack)
 
 
-commands = (up_command,)
+@click.command("down")
+@click.option("--purge", is_flag=True, help="Also remove DBHOST_HOME with all databases in it.")
+@click.option("--yes", is_flag=True, help="Do not ask before a purge.")
+def down_command(purge: bool, yes: bool) -> None:
+    """Stop everything."""
+    from webapp.embedded import down
+
+    stack = load(os.environ)
+    if not purge:
+        down.down(stack, Progress())
+        return
+    if sys.stdin.isatty() and not yes:
+        click.confirm(f"Remove {stack.home} with every database in it?", abort=True, err=True)
+    down.purge(stack, Progress())
+
+
+@click.command("status")
+@as_json
+def status_command(as_json: bool) -> None:
+    """Show addresses and processes; exit code 3 when something does not run."""
+    from webapp.embedded import status
+
+    told = status.status(load(os.environ))
+    click.echo(json.dumps(told) if as_json else status.text(told))
+    if not as_json and not status.is_up(told):
+        raise click.exceptions.Exit(3)
+
+
+@click.command("logs")
+@click.argument("name", required=False)
+@click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C.")
+def logs_command(name: str | None, follow: bool) -> None:
+    """Show the end of the log called NAME, or of all: postgres, pgbouncer, web, worker, supervisord."""
+    from webapp.embedded import logs
+
+    stack = load(os.environ)
+    logs.show(stack, name)
+    if follow:
+        logs.follow_until_interrupted(stack, name)
+
+
+@click.command("doctor")
+@as_json
+def doctor_command(as_json: bool) -> None:
+    """Look at everything the stack needs; exit code 1 when something is wrong."""
+    from webapp.embedded import doctor
+
+    findings = list(doctor.examine(load(os.environ)))
+    click.echo(json.dumps([asdict(finding) for finding in findings]) if as_json else doctor.text(findings))
+    if not all(finding.well for finding in findings):
+        raise click.exceptions.Exit(1)
+
+
+@click.command("test")
+@click.argument("tier", type=click.Choice(["fast", "all"]), default="all")
+def test_command(tier: str) -> None:
+    """Run the checks and the tests; `fast` leaves out browsers and whole stacks."""
+    from webapp import devtools
+
+    if not devtools.test(tier):
+        raise click.exceptions.Exit(1)
+
+
+@click.command("lint")
+def lint_command() -> None:
+    """Run the style, type, import and security checks."""
+    from webapp import devtools
+
+    if not devtools.lint():
+        raise click.exceptions.Exit(1)
+
+
+commands = (up_command, down_command, status_command, logs_command, doctor_command, test_command, lint_command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 from webapp.embedded import access, layout, processes, supervisor, up
 from webapp.embedded.environment import Stack, StackError
@@ -27,7 +28,10 @@ def stop(stack: Stack) -> None:
 
 
 def purge(stack: Stack, progress: Progress) -> None:
-    """Stop everything and remove all that `up` made for this home, its data included; an empty home stays behind no more."""
+    """Stop everything and remove all that was made for this home, its databases included.
+
+    What somebody else put into the folder stays, and then the folder too.
+    """
     stack = layout.with_short_sockets(stack)
     if not stack.home.exists():
         return
@@ -36,4 +40,14 @@ def purge(stack: Stack, progress: Progress) -> None:
         if layout.has_outside_sockets(stack):
             shutil.rmtree(stack.socket_dir, ignore_errors=True)
         access.revoke(stack)
-        shutil.rmtree(stack.home)
+        for name in layout.CONTENTS:
+            remove(stack.home / name)
+        if not any(stack.home.iterdir()):
+            stack.home.rmdir()
+
+
+def remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

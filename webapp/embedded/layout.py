@@ -12,6 +12,8 @@ from webapp.embedded import users
 from webapp.embedded.environment import Stack, settings_file
 
 SOCKET_PATH_LIMIT = 107
+# All that DBHost puts into a home: what a purge may remove there.
+CONTENTS = ("secrets", "tls", "bin", "postgres", "pgbouncer", "host", "run", "runs", "logs", "supervisor", "backups", ".lock")
 LONGEST_SOCKET = "pgbouncer/.s.PGSQL.65535"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 
 from webapp.embedded.environment import Stack, StackError
@@ -40,6 +41,11 @@ def follow(stack: Stack, name: str | None) -> None:
             positions[path] = print_from(path, positions.get(path, 0), labelled=name is None)
         sys.stdout.flush()
         time.sleep(POLL_S)
+
+
+def follow_until_interrupted(stack: Stack, name: str | None) -> None:
+    with suppress(KeyboardInterrupt):
+        follow(stack, name)
 
 
 def print_from(path: Path, position: int, *, labelled: bool) -> int:

@@ -1,0 +1,36 @@
+"""`dbhost status`: the stack's addresses and processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from webapp.embedded import layout, supervisor
+from webapp.embedded.environment import Stack
+
+PROGRAMS = ("postgres", "pgbouncer", "web", "worker")
+
+
+def status(stack: Stack) -> dict[str, Any]:
+    """The fixed form of `status --json`. A program that does not run has no pid."""
+    stack = layout.with_short_sockets(stack)
+    known = {info["name"]: info for info in supervisor.processes(stack)}
+    return {
+        "url": stack.url,
+        "pgbouncer": {"host": stack.public_host, "port": stack.pgbouncer_port},
+        "processes": [process(name, known.get(name)) for name in PROGRAMS],
+    }
+
+
+def process(name: str, info: dict[str, Any] | None) -> dict[str, Any]:
+    if info is None:
+        return {"name": name, "pid": None, "state": "stopped"}
+    return {"name": name, "pid": info["pid"] or None, "state": info["statename"].lower()}
+
+
+def is_up(told: dict[str, Any]) -> bool:
+    return all(process["state"] == "running" for process in told["processes"])
+
+
+def text(told: dict[str, Any]) -> str:
+    rows = [f"  {row['name']:<10} {row['state']:<9} {row['pid'] or ''}".rstrip() for row in told["processes"]]
+    return "\n".join([f"{told['url']}   PgBouncer {told['pgbouncer']['host']}:{told['pgbouncer']['port']}", *rows])
