@@ -23,7 +23,9 @@ function writeSprite() {
   writeFileSync(`${OUT}/icons.svg`, `<svg xmlns="http://www.w3.org/2000/svg">\n${logo}\n${symbols}\n</svg>\n`);
 }
 
-rmSync(OUT, { recursive: true, force: true });
+// Only what is built here: other files of static/ (the API's page) have other sources.
+for (const name of ["app.css", "app.js", "icons.svg", "favicon.svg", "fonts", "licences"])
+  rmSync(`${OUT}/${name}`, { recursive: true, force: true });
 mkdirSync(`${OUT}/licences`, { recursive: true });
 await build({
   entryPoints: ["js/app.js", "css/app.css"],
