@@ -1,0 +1,113 @@
+"""A worker as a process of its own, over a playbook that only pretends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, sessionmaker
+
+from tests.support.rows import make_host
+from webapp.models import Host, Operation
+
+PRETEND = Path(__file__).parent / "pretend"
+CHECKOUT = Path(__file__).parents[2]
+
+
+def wait_until(predicate: Callable[[], Any], timeout_s: float = 30, message: str = "it did not happen") -> None:
+    """Return as soon as the predicate holds; fail when it does not in time."""
+    deadline = time.monotonic() + timeout_s
+    while not predicate():
+        assert time.monotonic() < deadline, message
+        time.sleep(0.02)
+
+
+class Workers:
+    """Starts workers on one control database and ends them all."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url = url
+        self.home = folder / "home"
+        self.pretend = folder / "pretend"
+        self.log = folder / "worker.log"
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.home.mkdir()
+        self.pretend.mkdir()
+
+    def start(self, **environment: str) -> subprocess.Popen[bytes]:
+        """One worker; `environment` overrides settings."""
+        command = [sys.executable, "-m", "tests.worker.program", str(PRETEND / "databases.yml")]
+        variables = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("DBHOST_", "ANSIBLE_"))},
+            "DATABASE_URL": self.url,
+            "DBHOST_HOME": str(self.home),
+            "DBHOST_INVENTORY": str(PRETEND / "hosts.yml"),
+            "DBHOST_PRETEND": str(self.pretend),
+            "DBHOST_STALLED_AFTER_S": "3",
+            "ANSIBLE_HOME": str(self.home / "ansible"),
+            **environment,
+        }
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(command, cwd=CHECKOUT, env=variables, stdout=log, stderr=log)
+        self.processes.append(process)
+        return process
+
+    def flag(self, name: str) -> Path:
+        """A file that steers the pretending module."""
+        return self.pretend / name
+
+    def applied(self) -> list[dict[str, Any]]:
+        """What the pretended host has applied, in order."""
+        file = self.flag("applied")
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def runs(self) -> list[int]:
+        """The batch sizes of the module's invocations."""
+        file = self.flag("runs")
+        return [int(line) for line in file.read_text().split()] if file.exists() else []
+
+    def end(self) -> None:
+        """Let what waits go on, and stop all workers the way a supervisor does."""
+        for name in ("wait", "wait-after"):
+            self.flag(name).unlink(missing_ok=True)
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self.processes:
+            process.wait(20)
+
+
+@pytest.fixture
+def workers(control_url: str, tmp_path: Path) -> Iterator[Workers]:
+    """Workers on this test's control database; their log is shown when the test fails."""
+    running = Workers(control_url, tmp_path)
+    yield running
+    running.end()
+    print(running.log.read_text() if running.log.exists() else "no worker ran")
+
+
+@pytest.fixture
+def host(session: Session) -> Host:
+    """The host that the pretended inventory calls `local`."""
+    made = make_host(session)
+    session.commit()
+    return made
+
+
+@pytest.fixture
+def states(control_sessions: sessionmaker[Session]) -> Callable[[], dict[str, int]]:
+    """How many operations are in which state, now."""
+
+    def count() -> dict[str, int]:
+        with control_sessions() as session:
+            rows = session.execute(select(Operation.state, func.count()).group_by(Operation.state))
+            return {row.state: row.count for row in rows}
+
+    return count

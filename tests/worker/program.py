@@ -1,0 +1,21 @@
+"""The real worker with another playbook: `python -m tests.worker.program PLAYBOOK`."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import patch
+
+from webapp.worker import __main__ as worker
+from webapp.worker.hosts import Server
+
+
+class Program(worker.Program):
+    """Serves hosts by the playbook of the command line."""
+
+    def _server(self, *args: object) -> Server:
+        return replace(super()._server(*args), playbook=Path(sys.argv[1]).resolve())
+
+
+if __name__ == "__main__":
+    with patch.object(worker, "Program", Program):
+        worker.main()

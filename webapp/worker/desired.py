@@ -1,0 +1,29 @@
+"""What the playbook is told about a database: its desired state as it is now, and nothing of its owner."""
+
+from typing import Any
+
+from webapp.models import Operation
+
+
+def extra_vars(operations: list[Operation]) -> dict[str, Any]:
+    """The extra vars of playbooks/databases.yml for these operations' databases."""
+    return {"tenant_databases": [tenant_database(operation) for operation in operations]}
+
+
+def tenant_database(operation: Operation) -> dict[str, Any]:
+    """One entry of `tenant_databases`, as ARCHITECTURE.md and the role's argument spec name it."""
+    database = operation.database
+    wanted: dict[str, Any] = {
+        "name": database.name,
+        "generation": database.generation,
+        "state": database.desired_state,
+        "connection_limit": database.connection_limit,
+        "pool_size": database.pool_size,
+        "pool_mode": database.pool_mode,
+        "networks": [],
+        "disconnect": operation.kind == "database.restart",
+        "repair_ownership": operation.kind == "database.repair_ownership",
+    }
+    if database.desired_state != "absent":
+        wanted["verifier"] = database.verifier
+    return wanted

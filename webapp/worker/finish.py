@@ -1,0 +1,71 @@
+"""Write each database's own result, in one transaction and only under the run's fence."""
+
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from webapp.models import Operation, Run
+from webapp.worker import retries, settle
+from webapp.worker.claim import Batch
+from webapp.worker.report import AGENT_ERROR, Failure, Item
+from webapp.worker.runner import Outcome
+
+log = structlog.get_logger(__name__)
+
+UNREACHABLE = Failure(retries.UNREACHABLE, "The host cannot be reached.", retryable=True)
+TIMEOUT = Failure(AGENT_ERROR, "The run took too long and was ended.", retryable=True)
+
+
+def finish(session: Session, batch: Batch, outcome: Outcome) -> None:
+    """Record the outcome of a whole batch. The caller commits."""
+    asked = cancels(session, batch)
+    for operation in batch.operations:
+        result = outcome.results.get(operation.database.name)
+        if not finish_one(session, batch.fence, operation, result, outcome, cancel=operation.id in asked):
+            log.warning("result_refused", operation_id=str(operation.id), run_id=str(batch.run_id), fence=batch.fence)
+    end_run(session, batch, outcome)
+
+
+def cancels(session: Session, batch: Batch) -> dict[Any, datetime | None]:
+    """The operations of the batch that somebody asked to cancel."""
+    query = select(Operation.id, Operation.cancel_requested_at).where(
+        Operation.fence == batch.fence, Operation.cancel_requested_at.is_not(None)
+    )
+    return {row.id: row.cancel_requested_at for row in session.execute(query)}
+
+
+def finish_one(
+    session: Session, fence: int, operation: Operation, result: Item | None, outcome: Outcome, *, cancel: bool
+) -> bool:
+    """Record one result. A cancel that came after the work was done changes nothing: the truth is what is there."""
+    if result is not None and result.error is None and result.generation == operation.generation:
+        return settle.succeed(session, operation, fence, result.changes)
+    if cancel:
+        return settle.cancel(session, operation, fence)
+    if outcome.stopped in ("cancel", "shutdown") and result is None:
+        return settle.hand_back(session, operation, fence)
+    failure = (result.error.failure if result and result.error else None) or missing(outcome)
+    if failure.retryable and not retries.exhausted(failure.code, operation.attempt):
+        return settle.put_off(session, operation, fence, failure)
+    return settle.fail(session, operation, fence, failure)
+
+
+def missing(outcome: Outcome) -> Failure:
+    """Why a database has no result: the run as a whole went wrong."""
+    if outcome.unreachable or not outcome.totals.get("processed", 1):
+        return UNREACHABLE
+    if outcome.stopped == "timeout":
+        return TIMEOUT
+    step = outcome.failed_step
+    sentence = f"The run failed at the step “{step}”." if step else "The run ended without a result."
+    return Failure(AGENT_ERROR, sentence, retryable=True, step=step)
+
+
+def end_run(session: Session, batch: Batch, outcome: Outcome) -> None:
+    """Close the run, unless it was taken over."""
+    state = "cancelled" if outcome.stopped == "cancel" else "succeeded" if outcome.ok else "failed"
+    ended = update(Run).where(Run.id == batch.run_id, Run.fence == batch.fence, Run.state == "running")
+    session.execute(ended.values(state=state, ended_at=func.now()))

@@ -1,0 +1,62 @@
+"""Read what a run says about each database: an allow-list, so nothing else of Ansible's output is kept."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+REPORT_TASK = "Report each database"
+AGENT_ERROR = "AGENT_ERROR"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an operation did not succeed: a stable code, a sentence without secrets, the step."""
+
+    code: str
+    message: str
+    retryable: bool
+    step: str | None = None
+
+
+class ItemError(BaseModel):
+    """What went wrong with one database, in the module's words."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    code: str
+    message: str
+    retryable: bool = False
+    step: str | None = None
+
+    @property
+    def failure(self) -> Failure:
+        """As the control plane keeps it."""
+        return Failure(AGENT_ERROR, f"{self.message} ({self.code})", self.retryable, self.step)
+
+
+class Item(BaseModel):
+    """One database's own result."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    name: str
+    generation: int | None = None
+    changes: list[str] = []
+    error: ItemError | None = None
+
+
+ITEMS = TypeAdapter(list[Item])
+
+
+def read(result: Mapping[str, Any]) -> dict[str, Item]:
+    """The items by name in the result of the task `Report each database`; {} when it has none that can be read."""
+    try:
+        return {item.name: item for item in ITEMS.validate_python(result.get("databases") or [])}
+    except ValidationError as error:
+        log.warning("report_unreadable", problems=error.error_count())
+        return {}

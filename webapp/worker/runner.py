@@ -1,0 +1,147 @@
+"""Run a playbook through ansible-runner, the only place that does; what comes back is allow-listed."""
+
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pexpect
+from ansible_runner.config.runner import RunnerConfig
+from ansible_runner.runner import Runner
+
+from webapp.worker import environment, processes, report
+from webapp.worker.steps import Steps
+
+LOOK_S = 0.2
+PATIENCE_S = 5.0
+TOTALS = ("ok", "changed", "failures", "dark", "skipped", "processed")
+ENDINGS = {"runner_on_skipped": "skipped", "runner_on_failed": "failed", "runner_on_unreachable": "unreachable"}
+
+
+class QuickSpawn(pexpect.spawn):  # type: ignore[misc]
+    """pexpect sleeps 0.1 s before it closes; ansible-runner closes only what has ended."""
+
+    def close(self, force: bool = True) -> None:
+        self.ptyproc.delayafterclose = 0
+        super().close(force)
+
+
+pexpect.spawn = QuickSpawn
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run, where, with what; *variables* may hold verifiers."""
+
+    run_id: uuid.UUID
+    playbook: Path
+    inventory: Path
+    host: str
+    variables: dict[str, Any] = field(repr=False)
+    timeout_s: float = 600
+
+
+@dataclass
+class Outcome:
+    """How a run ended. *stopped* is why it was ended early, by our own flag: the runner's would say `failed`."""
+
+    results: dict[str, report.Item] = field(default_factory=dict)
+    totals: dict[str, int] = field(default_factory=dict)
+    unreachable: bool = False
+    stopped: str | None = None
+    failed_step: str | None = None
+    ok: bool = False
+
+
+class PlaybookRun:
+    """One invocation: the private folder, the events, the early end."""
+
+    def __init__(
+        self, job: Job, folder: Path, steps: Steps, stop: Callable[[], str | None], command: list[str]
+    ) -> None:
+        self._job = job
+        self._folder = folder
+        self._steps = steps
+        self._stop = stop
+        self._command = command
+        self._outcome = Outcome()
+        self._deadline = time.monotonic() + job.timeout_s
+
+    def run(self) -> Outcome:
+        """Run to the end, remove the folder, say how it went. Does not raise for a playbook that fails."""
+        try:
+            config = self._configure()
+            runner = Runner(config, event_handler=self._on_event, cancel_callback=self._look)
+            runner.run()
+            self._outcome.ok = runner.rc == 0 and self._outcome.stopped is None
+        finally:
+            self._steps.close()
+            shutil.rmtree(self._folder, ignore_errors=True)
+        return self._outcome
+
+    def _configure(self) -> Any:
+        self._write_variables()
+        config = RunnerConfig(
+            private_data_dir=str(self._folder),
+            project_dir=str(environment.CHECKOUT),
+            playbook=str(self._job.playbook),
+            inventory=str(self._job.inventory),
+            limit=self._job.host,
+            ident=str(self._job.run_id),
+            fact_cache_type="none",
+            quiet=True,
+            settings={"pexpect_timeout": LOOK_S, "suppress_output_file": True},
+        )
+        config.prepare()
+        config.env = environment.of_run(config.env, self._folder)
+        config.command = [*self._command, *config.command[1:]]
+        return config
+
+    def _write_variables(self) -> None:
+        """Into env/extravars, never onto the command line, which every user of the machine can read."""
+        folder = self._folder / "env"
+        folder.mkdir(mode=0o700)
+        descriptor = os.open(folder / "extravars", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(self._job.variables, file)
+
+    def _look(self) -> bool:
+        """Called between events: end the run when asked to. Never hands the killing to ansible-runner."""
+        if self._outcome.stopped is None:
+            reason = "timeout" if time.monotonic() > self._deadline else self._stop()
+            if reason is not None:
+                self._outcome.stopped = reason
+                processes.end(self._pids(), PATIENCE_S)
+        return False
+
+    def _pids(self) -> list[int]:
+        """The run's processes, as the front noted them."""
+        file = self._folder / environment.PIDS
+        return [int(pid) for pid in file.read_text(encoding="utf-8").split()] if file.exists() else []
+
+    def _on_event(self, event: Mapping[str, Any]) -> bool:
+        """Take what is needed from one event. Always True: with False ansible-runner loses its totals."""
+        name, data = str(event.get("event")), event.get("event_data") or {}
+        if name == "playbook_on_task_start":
+            self._steps.begin(str(data.get("task") or data.get("name") or "unnamed"))
+        elif name in ENDINGS or name == "runner_on_ok":
+            self._end_step(name, data)
+        elif name == "playbook_on_stats":
+            host = self._job.host
+            self._outcome.totals = {total: int((data.get(total) or {}).get(host, 0)) for total in TOTALS}
+        return True
+
+    def _end_step(self, name: str, data: Mapping[str, Any]) -> None:
+        result = data.get("res") or {}
+        state = ENDINGS.get(name) or ("changed" if result.get("changed") else "ok")
+        self._steps.end(state)
+        if data.get("task") == report.REPORT_TASK:
+            self._outcome.results = report.read(result)
+        elif state == "failed" and not data.get("ignore_errors"):
+            self._outcome.failed_step = self._steps.name
+        self._outcome.unreachable = self._outcome.unreachable or state == "unreachable"

@@ -1,0 +1,110 @@
+"""How operations end: each transition one conditional UPDATE, with the database's status beside it."""
+
+import uuid
+from typing import Any
+
+from sqlalchemy import ColumnElement, Update, func, select, update
+from sqlalchemy.orm import Session
+
+from webapp.models import Database, Operation
+from webapp.worker import retries
+from webapp.worker.report import Failure
+
+DONE_STATUS = {"present": "active", "stopped": "stopped"}
+# These leave a database as it was when they fail; after any other failure it is not as it should be.
+HARMLESS = ("database.repair_ownership",)
+LOST = Failure("AGENT_ERROR", "The worker carrying this operation died several times.", retryable=False)
+
+
+def succeed(session: Session, operation: Operation, fence: int, changes: list[str]) -> bool:
+    """Record that the host has what the operation wanted. False when *fence* is no longer its own."""
+    values = {"state": "succeeded", "changes": changes, "error_code": None, "error_message": None, "error_step": None}
+    if not _changed(session, _under(operation, fence).values(ended_at=func.now(), **values)):
+        return False
+    database = operation.database
+    if database.desired_state == "absent":
+        gone: dict[str, Any] = {"deleted_at": func.now(), "verifier": None, "password_encrypted": None}
+        _set_database(session, database.id, **gone, applied_generation=operation.generation)
+    else:
+        status = DONE_STATUS[database.desired_state]
+        _set_database(session, database.id, status=status, applied_generation=operation.generation)
+    return True
+
+
+def fail(session: Session, operation: Operation, fence: int, failure: Failure) -> bool:
+    """Record a failure that a retry would not mend. False when *fence* is no longer its own."""
+    ended = _under(operation, fence).values(state="failed", ended_at=func.now(), **_error(failure))
+    if not _changed(session, ended):
+        return False
+    _mark_error(session, operation)
+    return True
+
+
+def put_off(session: Session, operation: Operation, fence: int, failure: Failure) -> bool:
+    """Queue the operation again for later, saying why; False when *fence* is no longer its own."""
+    later = func.now() + retries.delay(operation.attempt)
+    return _changed(session, _under(operation, fence).values(**_queued(later), **_error(failure)))
+
+
+def hand_back(session: Session, operation: Operation, fence: int) -> bool:
+    """Queue the operation again at once: its run was ended for a reason that was not its own."""
+    again = _under(operation, fence).values(**_queued(func.now()), attempt=Operation.attempt - 1)
+    return _changed(session, again)
+
+
+def cancel(session: Session, operation: Operation, fence: int) -> bool:
+    """Record a cancel that was in time. What the run has done stays; False when *fence* is no longer its own."""
+    if not _changed(session, _under(operation, fence).values(state="cancelled", ended_at=func.now())):
+        return False
+    _mark_error(session, operation)
+    return True
+
+
+def cancel_requested(session: Session, host_id: uuid.UUID) -> None:
+    """Cancel what was asked to be cancelled while no run carried it (waiting for a retry, or left behind)."""
+    asked = update(Operation).where(
+        Operation.host_id == host_id,
+        Operation.state.in_(("queued", "running")),
+        Operation.cancel_requested_at.is_not(None),
+    )
+    _end(session, asked.values(state="cancelled", ended_at=func.now()))
+
+
+def give_up_on_orphans(session: Session, host_id: uuid.UUID) -> None:
+    """Fail what has been left behind too often: it may be what kills its worker."""
+    often = update(Operation).where(
+        Operation.host_id == host_id, Operation.state == "running", Operation.attempt >= retries.MAX_ATTEMPTS
+    )
+    _end(session, often.values(state="failed", ended_at=func.now(), **_error(LOST)))
+
+
+def _end(session: Session, statement: Update) -> None:
+    ended = session.execute(statement.returning(Operation.id)).scalars().all()
+    for operation in session.scalars(select(Operation).where(Operation.id.in_(ended))) if ended else ():
+        _mark_error(session, operation)
+
+
+def _under(operation: Operation, fence: int) -> Update:
+    return update(Operation).where(Operation.id == operation.id, Operation.state == "running", Operation.fence == fence)
+
+
+def _queued(at: ColumnElement[Any]) -> dict[str, Any]:
+    return {"state": "queued", "next_attempt_at": at, "fence": None}
+
+
+def _error(failure: Failure) -> dict[str, str | None]:
+    return {"error_code": failure.code, "error_message": failure.message, "error_step": failure.step}
+
+
+def _mark_error(session: Session, operation: Operation) -> None:
+    if operation.kind not in HARMLESS:
+        _set_database(session, operation.database_id, status="error")
+
+
+def _set_database(session: Session, database_id: uuid.UUID, **values: Any) -> None:
+    session.execute(update(Database).where(Database.id == database_id).values(**values))
+
+
+def _changed(session: Session, statement: Update) -> bool:
+    options = {"synchronize_session": False}
+    return session.execute(statement.returning(Operation.id).execution_options(**options)).first() is not None
