@@ -14,6 +14,13 @@ SIGNED_IN: tuple[Blueprint, ...] = (
     settings.blueprint,
 )
 
+# Once, at import: a blueprint takes no more hooks after an app has registered it, and tests build several apps.
+for _blueprint in SIGNED_IN:
+    _blueprint.before_request(sessions.require_visitor)
+for _blueprint in (*SIGNED_IN, auth.blueprint):
+    _blueprint.before_request(security.check_csrf)
+    _blueprint.register_error_handler(CSRFError, pages.form_too_old)
+
 
 def register(app: Flask) -> None:
     """Add the pages, their session and CSRF checks, their headers and template helpers to *app*."""
@@ -23,10 +30,5 @@ def register(app: Flask) -> None:
     app.after_request(security.set_headers)
     app.jinja_env.globals.update(asset_url=asset_url, csp_nonce=security.csp_nonce)
     formatting.register(app)
-    for blueprint in SIGNED_IN:
-        blueprint.before_request(sessions.require_visitor)
-    for blueprint in (*SIGNED_IN, auth.blueprint):
-        blueprint.before_request(security.check_csrf)
-        blueprint.register_error_handler(CSRFError, pages.form_too_old)
     for blueprint in (*SIGNED_IN, auth.blueprint, pages.blueprint):
         app.register_blueprint(blueprint)
