@@ -3,6 +3,8 @@
 import re
 
 from flask import Response, g, request
+from flask_openapi.blueprint import APIBlueprint
+from flask_openapi.models.tag import Tag
 from sqlalchemy.orm import Session
 
 from webapp.http import CHANGING, current_session, is_api, resources
@@ -13,6 +15,15 @@ from webapp.services.actors import Actor
 from webapp.services.errors import Unauthorized
 
 SECRET = re.compile(r"dbh_[A-Za-z0-9_-]{43}", re.ASCII)
+
+
+def routes(name: str, tag: str, prefix: str) -> APIBlueprint:
+    """A blueprint of API routes below *prefix*, none of which answers without a key."""
+    made = APIBlueprint(
+        name, __name__, url_prefix=f"/api/v1{prefix}", abp_tags=[Tag(name=tag)], abp_security=[{"apiKey": []}]
+    )
+    made.before_request(require_key)
+    return made
 
 
 def require_key() -> None:

@@ -3,11 +3,10 @@
 from collections.abc import Callable
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
-from flask_openapi.models.tag import Tag
 from sqlalchemy.orm import Session
 
 from webapp.api import changes, schemas, shapes
+from webapp.api.auth import routes
 from webapp.api.changes import Ask, carry_out
 from webapp.api.json_body import require_no_fields
 from webapp.api.responses import answer, cacheable, documented, page_answer, pagination
@@ -17,13 +16,7 @@ from webapp.models import Database, Operation
 from webapp.services import access, databases
 from webapp.services.actors import Actor
 
-api = APIBlueprint(
-    "databases_api",
-    __name__,
-    url_prefix="/api/v1/databases",
-    abp_tags=[Tag(name="databases")],
-    abp_security=[{"apiKey": []}],
-)
+api = routes("databases_api", "databases", "/databases")
 ACCEPTED = {202: schemas.OperationOut}
 QUEUED = (404, 409, 413, 500)
 POSTED = (*QUEUED, 415, 422)

@@ -5,12 +5,11 @@ import uuid
 from collections.abc import Iterator
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
-from flask_openapi.models.tag import Tag
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from webapp.api import shapes
+from webapp.api.auth import routes
 from webapp.api.responses import documented
 from webapp.api.schemas import OperationPath
 from webapp.api.waiting import slots
@@ -19,13 +18,7 @@ from webapp.services import operations
 from webapp.services.actors import Actor
 from webapp.services.errors import ServiceError
 
-api = APIBlueprint(
-    "events_api",
-    __name__,
-    url_prefix="/api/v1/operations",
-    abp_tags=[Tag(name="operations")],
-    abp_security=[{"apiKey": []}],
-)
+api = routes("events_api", "operations", "/operations")
 HEARTBEAT_S = 15.0
 LONGEST_S = 900.0
 STREAM = {

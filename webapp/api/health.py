@@ -4,8 +4,6 @@ import ipaddress
 from dataclasses import asdict
 
 from flask import Blueprint, Response, jsonify, request
-from flask_openapi.blueprint import APIBlueprint
-from flask_openapi.models.tag import Tag
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from sqlalchemy.exc import DBAPIError
@@ -13,16 +11,14 @@ from sqlalchemy.orm import Session
 
 from webapp import database_admin
 from webapp.api import schemas
-from webapp.api.auth import known_key
+from webapp.api.auth import known_key, routes
 from webapp.api.responses import answer, documented
 from webapp.http import current_session, public, resources
 from webapp.models import Database, Operation
 from webapp.services import health
 from webapp.services.errors import NotAllowed
 
-api = APIBlueprint(
-    "health_api", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="health")], abp_security=[{"apiKey": []}]
-)
+api = routes("health_api", "health", "")
 probes = Blueprint("probes", __name__)
 
 

@@ -1,10 +1,9 @@
 """Operations by the API: what was asked, how far it is, and what became of it."""
 
 from flask import Response
-from flask_openapi.blueprint import APIBlueprint
-from flask_openapi.models.tag import Tag
 
 from webapp.api import changes, schemas, shapes
+from webapp.api.auth import routes
 from webapp.api.changes import carry_out
 from webapp.api.json_body import require_no_fields
 from webapp.api.responses import answer, cacheable, documented, page_answer, pagination
@@ -12,13 +11,7 @@ from webapp.api.schemas import OperationPath, PostHeaders
 from webapp.http import current_actor, current_session
 from webapp.services import operations
 
-api = APIBlueprint(
-    "operations_api",
-    __name__,
-    url_prefix="/api/v1/operations",
-    abp_tags=[Tag(name="operations")],
-    abp_security=[{"apiKey": []}],
-)
+api = routes("operations_api", "operations", "/operations")
 
 
 @api.get("", responses=documented({200: schemas.OperationList, 304: None}))
