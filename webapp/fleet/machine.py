@@ -1,0 +1,106 @@
+"""One running host: systemd-nspawn with a real init in it; switched on, off, rebooted, and cut off its power."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from webapp.fleet import cgroups, network, processes
+from webapp.fleet.errors import FleetError
+from webapp.fleet.names import FleetNames
+
+# What systemd as init takes these for; see systemd(1), "Signals".
+REBOOT = signal.SIGRTMIN + 5
+POLL_S = 0.05
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The host *number* of a fleet; *folder* holds its disk and its console's log."""
+
+    names: FleetNames
+    number: int
+    hostname: str
+    folder: Path
+
+    @property
+    def cgroup(self) -> str:
+        return f"{self.names.cgroup}/{self.hostname}"
+
+    @property
+    def log_file(self) -> Path:
+        return self.folder / "console.log"
+
+    def is_running(self) -> bool:
+        return cgroups.is_populated(f"{self.cgroup}/machine")
+
+    def init_pid(self) -> int | None:
+        """The process id, as this machine sees it, of the host's init."""
+        pids = cgroups.processes(f"{self.cgroup}/machine/payload/init.scope")
+        return min(pids) if pids else None
+
+    def switch_on(self, image: Path) -> None:
+        """Boot; returns at once. What a power cut left of the last run is cleared first."""
+        cgroups.remove(self.cgroup)
+        network.remove_link(self.names, self.number)
+        inner = " ".join(str(folder) for folder in cgroups.make(f"{self.cgroup}/machine"))
+        boot = ["sh", str(processes.SCRIPTS / "boot.sh"), str(image), str(self.folder), processes.JOIN]
+        processes.start(
+            f"{self.cgroup}/watch",
+            *boot,
+            "--",
+            *self._nspawn(),
+            log_file=self.log_file,
+            DBHOST_MACHINE_CGROUPS=inner,
+            SYSTEMD_NSPAWN_UNIFIED_HIERARCHY="1",  # Debian 13's systemd refuses to start on the old one
+        )
+
+    def _nspawn(self) -> list[str]:
+        return [
+            "systemd-nspawn",
+            "--quiet",
+            "--boot",
+            "--register=no",  # no machined needed, and none told
+            "--keep-unit",
+            f"--directory={self.folder / 'root'}",
+            f"--machine={self.names.machine(self.number)}",
+            f"--hostname={self.hostname}",
+            f"--network-bridge={self.names.bridge}",
+            "--capability=CAP_NET_ADMIN",  # nftables
+            "--resolv-conf=off",
+            "--timezone=off",
+            "--link-journal=no",
+            "--console=read-only",
+        ]
+
+    def ask_to_stop(self) -> None:
+        """Begin an orderly shutdown: nspawn passes it on to the host's init."""
+        for pid in cgroups.processes(f"{self.cgroup}/machine/supervisor"):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    def wait_stopped(self, timeout_s: float) -> None:
+        """Wait for the shutdown; past *timeout_s* the power is cut."""
+        cgroups.wait_empty(self.cgroup, timeout_s)
+        self.cut_power()
+
+    def cut_power(self) -> None:
+        """Kill init and all else at once: nspawn alone would leave orphans. The disk stays as it is."""
+        cgroups.remove(self.cgroup)
+        network.remove_link(self.names, self.number)
+
+    def ask_to_reboot(self, timeout_s: float) -> None:
+        """Reboot as `systemctl reboot` would; returns when the new init runs."""
+        before = self.init_pid()
+        if before is None:
+            raise FleetError(f"{self.hostname} is not running.")
+        os.kill(before, REBOOT)
+        deadline = time.monotonic() + timeout_s
+        while self.init_pid() in (None, before):
+            if time.monotonic() > deadline:
+                raise FleetError(f"{self.hostname} did not reboot within {timeout_s:.0f} s; see {self.log_file}.")
+            time.sleep(POLL_S)

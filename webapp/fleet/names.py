@@ -1,0 +1,79 @@
+"""How one fleet names what it makes: everything outside its folder carries a hash of that folder's path."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from webapp.fleet.commands import run
+from webapp.fleet.errors import FleetError
+
+# An interface name has at most 15 characters, and nspawn puts "vb-" before the machine's name.
+MAX_HOSTS = 99
+FIRST_HOST_ADDRESS = 11
+PACKAGES_PORT = 3143  # not 3142: a proxy of the machine's own may listen there on every address
+RANGES = IPv4Network("10.192.0.0/11")
+
+
+@dataclass(frozen=True)
+class FleetNames:
+    """The folder of one fleet and the names derived from it."""
+
+    folder: Path
+
+    @property
+    def tag(self) -> str:
+        return hashlib.sha256(str(self.folder).encode()).hexdigest()[:6]
+
+    @property
+    def bridge(self) -> str:
+        return f"dbh{self.tag}"
+
+    @property
+    def cgroup(self) -> str:
+        return f"dbhost-{self.tag}"
+
+    @property
+    def control_sockets(self) -> Path:
+        """For OpenSSH's shared connections, whose path must stay short."""
+        return Path(f"/run/dbh{self.tag}")
+
+    def machine(self, number: int) -> str:
+        return f"dbh{self.tag}-{number}"
+
+    def link(self, number: int) -> str:
+        """The machine's end of the host's cable; nspawn names it."""
+        return f"vb-{self.machine(number)}"
+
+    @property
+    def link_prefix(self) -> str:
+        return f"vb-dbh{self.tag}-"
+
+
+def bridge_address(network: IPv4Network) -> IPv4Address:
+    return network[1]
+
+
+def host_address(network: IPv4Network, number: int) -> IPv4Address:
+    return network[FIRST_HOST_ADDRESS + number - 1]
+
+
+def free_network(tag: str, taken: Iterable[IPv4Network]) -> IPv4Network:
+    """The first /24 of our range that overlaps nothing in *taken*, beginning at a place the tag picks."""
+    taken = list(taken)
+    candidates = list(RANGES.subnets(new_prefix=24))
+    start = int(tag, 16) % len(candidates)
+    for candidate in candidates[start:] + candidates[:start]:
+        if not any(candidate.overlaps(network) for network in taken):
+            return candidate
+    raise FleetError(f"No /24 of {RANGES} is free on this machine.")
+
+
+def routed_networks() -> list[IPv4Network]:
+    """Every IPv4 network this machine has a route to, but for the default route."""
+    routes = json.loads(run("ip", "-json", "-4", "route", "show", "table", "all") or "[]")
+    return [IPv4Network(route["dst"], strict=False) for route in routes if route["dst"] != "default"]
