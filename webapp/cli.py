@@ -11,7 +11,7 @@ import click
 from sqlalchemy.orm import Session
 
 from webapp import database_admin
-from webapp.cli_client import auth, backups, databases
+from webapp.cli_client import auth, databases
 from webapp.cli_embedded import commands as embedded_commands
 from webapp.config import settings
 from webapp.db import make_engine, make_sessions
@@ -119,7 +119,7 @@ def db_upgrade() -> None:
     database_admin.upgrade(settings().database_url.get_secret_value())
 
 
-for command in (*embedded_commands, auth, databases, backups):
+for command in (*embedded_commands, auth, databases):
     main.add_command(command)
 
 

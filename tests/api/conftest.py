@@ -22,7 +22,6 @@ from webapp.services.actors import SYSTEM, Actor
 from webapp.services.databases import DatabaseSpec
 from webapp.services.vault import vault
 
-PASSWORD = "correct horse battery"
 type Set = Callable[..., Flask]
 
 
@@ -98,7 +97,7 @@ def enrol(app: Flask, session: Session, host: Host) -> Callable[..., Caller]:
     """Make a user with a full-account key: `enrol("dora", admin=True)`."""
 
     def make(name: str, **values: Any) -> Caller:
-        user = users.create_user(session, SYSTEM, f"{name}@example.com", PASSWORD, **values)
+        user = users.create_user(session, SYSTEM, f"{name}@example.com", **values)
         made = api_keys.create_key(session, SYSTEM, user, label=name)
         session.commit()
         return Caller(app.test_client(), made.secret, user)

@@ -1,0 +1,209 @@
+"""The commands that speak to the REST API: `auth` and `databases`."""
+
+import json
+import sys
+import time
+import uuid
+from typing import Any
+
+import click
+from rich.console import Console
+
+from webapp.api_client import FAILED, ApiClient, ApiError, Login, credentials_file, current_login, default_url, store
+
+POLL_S = 0.25
+COLUMNS = ("name", "displayName", "status", "sizeBytes", "id")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the API's answer as JSON.")
+database = click.argument("database", metavar="NAME_OR_ID")
+
+
+@click.group()
+def auth() -> None:
+    """The API key that the commands below use."""
+
+
+@auth.command("login")
+@click.option("--api-key", prompt="API key", hide_input=True, help="Asked for when it is not given.")
+@click.option("--api-url", envvar="DBHOST_API_URL", help="By default the embedded stack of this checkout.")
+def login(api_key: str, api_url: str | None) -> None:
+    """Check an API key and keep it in a file that only you can read."""
+    given = Login((api_url or default_url()).rstrip("/"), api_key.strip())
+    ApiClient(given).get("/databases", limit=1)
+    click.echo(f"Logged in to {given.url}; the key is in {store(given)}.", err=True)
+
+
+@auth.command("logout")
+def logout() -> None:
+    """Forget the key that `login` kept."""
+    credentials_file().unlink(missing_ok=True)
+
+
+@click.group()
+def databases() -> None:
+    """Databases, by the REST API (DBHOST_API_URL, DBHOST_API_KEY, or `auth login`)."""
+
+
+@databases.command("list")
+@click.option("--search", default="", help="A part of the name or the display name.")
+@click.option("--status", help="Only databases with this status.")
+@as_json
+def list_databases(search: str, status: str | None, as_json: bool) -> None:
+    """List all your databases."""
+    filters = {name: value for name, value in (("search", search), ("status", status)) if value}
+    rows = _all_pages(_client(), filters)
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    table = [[str(row[column]) for column in COLUMNS] for row in rows]
+    _print_columns([["NAME", "DISPLAY NAME", "STATUS", "BYTES", "ID"], *table])
+
+
+@databases.command("create")
+@click.argument("name")
+@click.option("--display-name", help="Free text; by default the name.")
+@as_json
+def create(name: str, display_name: str | None, as_json: bool) -> None:
+    """Create a database and print its connection string."""
+    body = {"name": name, "displayName": display_name or name}
+    made = _change(_client(), "POST", "/databases", body)
+    _show(made, as_json, made.get("connectionString", ""), f"Created {name}. The password is not shown again.")
+
+
+@databases.command("show")
+@database
+@as_json
+def show(database: str, as_json: bool) -> None:
+    """Show a database; never its password."""
+    client = _client()
+    _show_database(client.get(f"/databases/{client.find(database)}"), as_json)
+
+
+@databases.command("rename")
+@database
+@click.argument("display_name")
+@as_json
+def rename(database: str, display_name: str, as_json: bool) -> None:
+    """Change the display name. The name in connection strings stays."""
+    client = _client()
+    path = f"/databases/{client.find(database)}"
+    _show_database(client.call("PATCH", path, json={"displayName": display_name}).json(), as_json)
+
+
+@databases.command("delete")
+@database
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@as_json
+def delete(database: str, yes: bool, as_json: bool) -> None:
+    """Delete a database with all its data."""
+    client = _client()
+    path = f"/databases/{client.find(database)}"
+    if not yes:
+        click.confirm(f"Delete {database} with all its data?", abort=True, err=True)
+    _change(client, "DELETE", path)
+    _show({"deleted": database}, as_json, "", f"Deleted {database}.")
+
+
+@databases.command("reset-password")
+@database
+@as_json
+def reset_password(database: str, as_json: bool) -> None:
+    """Give a database a new password and print it. The old one is dead at once."""
+    client = _client()
+    made = _change(client, "POST", f"/databases/{client.find(database)}/reset-password")
+    _show(made, as_json, made.get("password", ""), f"The password of {database} is new; it is not shown again.")
+
+
+@databases.command("repair-ownership")
+@database
+@as_json
+def repair_ownership(database: str, as_json: bool) -> None:
+    """Give every object inside back to the database's own role."""
+    client = _client()
+    made = _change(client, "POST", f"/databases/{client.find(database)}/repair-ownership")
+    _show(made, as_json, made.get("message", ""))
+
+
+def _action(name: str, help_text: str) -> None:
+    """Add a command that posts to the action of this name and shows the database."""
+
+    @databases.command(name, help=help_text)
+    @database
+    @as_json
+    def act(database: str, as_json: bool) -> None:
+        client = _client()
+        _show_database(_change(client, "POST", f"/databases/{client.find(database)}/{name}"), as_json)
+
+
+_action("start", "Open a stopped database again.")
+_action("stop", "Cut off all clients and refuse new ones. The data stays.")
+_action("restart", "Cut every client once; they may connect again at once.")
+
+
+def _client() -> ApiClient:
+    return ApiClient(current_login())
+
+
+def _change(client: ApiClient, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Carry a change out to its end, with progress on a terminal.
+
+    When the server answers before the end, the operation is followed, and the same POST with the same
+    Idempotency-Key then gives the final answer.
+    """
+    key = {"Idempotency-Key": uuid.uuid4().hex} if method == "POST" else {}
+    prefer = {"Prefer": "respond-async"} if sys.stderr.isatty() else {}
+    response = client.call(method, path, json=body, headers={**key, **prefer})
+    while response.status_code == 202:
+        _follow(client, response.json())
+        if method != "POST":
+            return {}
+        response = client.call(method, path, json=body, headers=key)
+    return dict(response.json()) if response.content else {}
+
+
+def _follow(client: ApiClient, operation: dict[str, Any]) -> None:
+    """Wait until the operation has ended. Raises ApiError unless it succeeded."""
+    with Console(stderr=True).status("Waiting for the host") as status:
+        while operation["state"] in ("queued", "running"):
+            progress = operation["progress"]
+            if progress["stepName"]:
+                status.update(f"Step {progress['step']} of {progress['stepsTotal']}: {progress['stepName']}")
+            time.sleep(POLL_S)
+            operation = client.get(f"/operations/{operation['id']}")
+    if operation["state"] != "succeeded":
+        error = operation["error"] or {}
+        step = f" at the step “{error['step']}”" if error.get("step") else ""
+        message = f": {error['message']}" if error.get("message") else "."
+        raise ApiError(f"The operation {operation['id']} {operation['state']}{step}{message}", FAILED)
+
+
+def _all_pages(client: ApiClient, filters: dict[str, str]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    page = 1
+    while True:
+        answer = client.get("/databases", page=page, limit=100, **filters)
+        rows += answer["data"]
+        if not answer["data"] or len(rows) >= answer["pagination"]["total"]:
+            return rows
+        page += 1
+
+
+def _show_database(values: dict[str, Any], as_json: bool) -> None:
+    width = max(len(name) for name in values)
+    _show(values, as_json, "\n".join(f"{name:<{width}}  {value}" for name, value in values.items()))
+
+
+def _show(values: dict[str, Any], as_json: bool, text: str, note: str = "") -> None:
+    """The result alone on standard output, so that it can be piped; words for the person beside it."""
+    if as_json:
+        click.echo(json.dumps(values))
+        return
+    if note:
+        click.echo(note, err=True)
+    if text:
+        click.echo(text)
+
+
+def _print_columns(rows: list[list[str]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
