@@ -37,7 +37,7 @@ def timestamp(moment: datetime | None) -> Markup:
 def duration(start: datetime | None, end: datetime | None) -> str:
     """The time between two moments: milliseconds under a second, then seconds, then minutes."""
     if start is None or end is None:
-        return "–"
+        return "-"
     seconds = max(0.0, (end - start).total_seconds())
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"

@@ -84,7 +84,7 @@ def forget(response: BaseResponse) -> None:
 
 
 def _to_sign_in() -> BaseResponse:
-    """A page is sent to the sign-in and back afterwards, a part of a page takes the whole page there, a change is lost."""
+    """A page leads to the sign-in and back, a part of a page takes its whole page there, a change is refused."""
     mark_authorized()
     if "HX-Request" in request.headers:
         return Response(status=401, headers={"HX-Redirect": url_for("auth.sign_in_form")})

@@ -29,9 +29,9 @@ def account() -> str:
 def change_password() -> Response | tuple[str, int]:
     """Replace the password and end every other session: whoever knew the old one is out."""
     session, form = current_session(), request.form
+    if form.get("new", "") != form.get("repeated", ""):
+        return _account_page({"repeated": ["This differs from the first."]}), 400
     try:
-        if form.get("new", "") != form.get("repeated", ""):
-            raise ValidationFailed("The new passwords differ.", errors={"repeated": ["This differs from the first."]})
         users.change_password(session, current_actor(), current_user.user, form.get("current", ""), form.get("new", ""))
     except (ValidationFailed, SignInFailed) as error:
         return _account_page(error.errors or {"current": [str(error)]}), 400

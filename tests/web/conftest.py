@@ -1,0 +1,128 @@
+"""The dashboard on a real control database. Alice owns `shop`, Bob is a stranger, Root is a platform admin."""
+
+import base64
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy.orm import Session, sessionmaker
+from werkzeug.test import TestResponse
+
+from tests.browser.scripted_worker import ScriptedWorker
+from webapp.app import create_app
+from webapp.config import settings
+from webapp.models import Database, User
+from webapp.services import databases, hosts, plans, users
+from webapp.services.actors import SYSTEM, Actor
+from webapp.services.databases import DatabaseSpec
+from webapp.services.vault import vault
+
+PASSWORD = "correct horse battery"
+TOKEN = re.compile(r'name="csrf-token" content="([^"]+)"')
+CACHED = (settings, vault, plans.all_plans)
+
+
+@dataclass
+class Browser:
+    """Somebody's browser: it keeps cookies and sends the CSRF token of the sign-in page or of its own pages."""
+
+    client: FlaskClient
+    user: User | None = None
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        return self.client.get(path, **options)
+
+    def post(self, path: str, *, headers: dict[str, str] | None = None, **form: Any) -> TestResponse:
+        return self.client.post(path, data={"csrf_token": self.token(), **form}, headers=headers)
+
+    def page(self, path: str) -> str:
+        response = self.get(path)
+        assert response.status_code == 200, (path, response.status_code)
+        return response.get_data(as_text=True)
+
+    def token(self) -> str:
+        found = TOKEN.search(self.client.get("/sign-in", follow_redirects=True).get_data(as_text=True))
+        assert found is not None
+        return found[1]
+
+    def sign_in(self, email: str, password: str = PASSWORD) -> TestResponse:
+        return self.post("/sign-in", email=email, password=password)
+
+
+@pytest.fixture
+def app(control_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
+    """The app with the route guards on."""
+    monkeypatch.setenv("DATABASE_URL", control_url)
+    monkeypatch.setenv("DBHOST_SECRET_KEY", "test")
+    monkeypatch.setenv("DBHOST_TESTING", "true")
+    monkeypatch.setenv("DBHOST_DEFAULT_PLAN", "business")
+    monkeypatch.setenv("DBHOST_ENCRYPTION_KEYS", base64.urlsafe_b64encode(os.urandom(32)).decode())
+    for cached in CACHED:
+        cached.cache_clear()
+    made = create_app()
+    yield made
+    made.extensions["dbhost"].notices.close()
+    made.extensions["dbhost"].engine.dispose()
+    for cached in CACHED:
+        cached.cache_clear()
+
+
+@pytest.fixture
+def anonymous(app: Flask) -> Browser:
+    return Browser(app.test_client())
+
+
+@pytest.fixture
+def signed_in(app: Flask, session: Session) -> Callable[..., Browser]:
+    """Make a user and sign them in: `signed_in("alice", admin=True)`."""
+    hosts.ensure_host(session, SYSTEM, "local", "127.0.0.1", 6432)
+
+    def make(name: str, **values: Any) -> Browser:
+        user = users.create_user(session, SYSTEM, f"{name}@example.com", PASSWORD, **values)
+        session.commit()
+        browser = Browser(app.test_client(), user)
+        assert browser.sign_in(user.email).status_code == 303
+        return browser
+
+    return make
+
+
+@pytest.fixture
+def alice(signed_in: Callable[..., Browser]) -> Browser:
+    return signed_in("alice")
+
+
+@pytest.fixture
+def bob(signed_in: Callable[..., Browser]) -> Browser:
+    return signed_in("bob")
+
+
+@pytest.fixture
+def root(signed_in: Callable[..., Browser]) -> Browser:
+    return signed_in("root", admin=True)
+
+
+@pytest.fixture
+def worker(control_sessions: sessionmaker[Session]) -> ScriptedWorker:
+    """Plays what is queued when a test says so."""
+    return ScriptedWorker(control_sessions, step_s=0)
+
+
+@pytest.fixture
+def shop(session: Session, alice: Browser, worker: ScriptedWorker) -> Database:
+    """Alice's active database."""
+    operation = databases.create_database(session, Actor("user", alice.user), DatabaseSpec("Shop", "shop"))
+    session.commit()
+    worker.play_all()
+    session.refresh(operation.database)
+    return operation.database
+
+
+def password_of(database: Database) -> str:
+    """The password that no page may show unasked."""
+    return databases.credentials(database).password
