@@ -103,7 +103,7 @@ def write(path: Path, content: str, wanted: File) -> None:
         os.fchmod(descriptor, wanted.mode)
         os.fchown(descriptor, wanted.uid, gid)
         os.fsync(descriptor)
-    os.replace(name, path)
+    Path(name).replace(path)
 
 
 def text(file: File | None) -> str:

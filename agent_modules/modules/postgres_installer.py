@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: postgres_installer
 short_description: Give a cluster its provisioner, and put its configuration in force
 description:
-  - The one module that works as the superuser, over the local socket, once per host and whenever its rules changed.
+  - The one module that works as the superuser, over the local socket.
   - Makes the role that makes tenant databases, takes the rights of everyone from the cluster's own databases, and reloads
     the configuration when a file is newer than what is loaded.
   - Waits for a server that is still starting.
@@ -107,7 +107,9 @@ def connect(params: dict[str, Any]) -> psycopg.Connection:
 
 def install(conn: psycopg.Connection, params: dict[str, Any], *, check: bool) -> list[str]:
     files_changed_at = max((Path(params["data_dir"]) / name).stat().st_mtime for name in FILES)
-    wanted = installation.changes(installation.observe(conn, params["provisioner"]), params["provisioner"], files_changed_at)
+    wanted = installation.changes(
+        installation.observe(conn, params["provisioner"]), params["provisioner"], files_changed_at
+    )
     if not check:
         for change in wanted:
             conn.execute(change)

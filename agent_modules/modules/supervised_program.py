@@ -9,8 +9,8 @@ DOCUMENTATION = r"""
 module: supervised_program
 short_description: Keep a program of a supervisord running, with the configuration that is on disk
 description:
-  - Starts the program when it does not run, and restarts it when one of its configuration files is newer than its process.
-  - Looks at the process, not at what an earlier task of the same run changed, so that a run cut short is made good by the next.
+  - Starts the program when it does not run, and restarts it when a configuration file is newer than its process.
+  - Looks at the process, not at what an earlier task changed, so that a run cut short is made good by the next.
 options:
   name:
     description: The program's name.
@@ -131,7 +131,8 @@ def main() -> None:
     transport = SupervisorTransport(None, None, f"unix://{module.params['socket']}")
     try:
         supervisor = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
-        wanted = action(supervisor.getProcessInfo(name), module.params["state"], changed_at)
+        process: Any = supervisor.getProcessInfo(name)
+        wanted = action(process, module.params["state"], changed_at)
         if wanted != "none" and not module.check_mode:
             apply(supervisor, name, wanted)
             wait_for(module, supervisor)

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import datetime
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import psycopg
 from cryptography import x509
 
-from webapp.embedded import access, control, layout, packages, pgbouncer, ports, processes, status, supervisor, tls, users
-from webapp.embedded.environment import CONTROL_DATABASE, Stack, StackError, postgres_bin
+from webapp.embedded import (
+    access,
+    control,
+    layout,
+    packages,
+    pgbouncer,
+    ports,
+    processes,
+    status,
+    supervisor,
+    tls,
+    users,
+)
+from webapp.embedded.environment import Stack, StackError, postgres_bin
 
 DISK_WARN_BYTES = 1024**3
 
@@ -57,7 +67,9 @@ def libraries(_stack: Stack) -> Finding:
 def poolers(stack: Stack) -> Finding:
     found = pgbouncer.version(stack.pgbouncer_executable)
     told = ".".join(map(str, found)) if found else "not there yet"
-    return Finding("pgbouncer", (found or (0,)) >= pgbouncer.FLOOR, told, "run ./dbhost up, or set DBHOST_PGBOUNCER_BIN")
+    return Finding(
+        "pgbouncer", (found or (0,)) >= pgbouncer.FLOOR, told, "run ./dbhost up, or set DBHOST_PGBOUNCER_BIN"
+    )
 
 
 def disk(stack: Stack) -> Finding:
@@ -82,7 +94,9 @@ def os_users(stack: Stack) -> Finding:
 def certificate(stack: Stack) -> Finding:
     path = stack.home / "tls" / "server.crt"
     if not tls.is_current(path.parent, tls.names(stack)):
-        return Finding("certificate", False, "missing, near its end, or for other names", "run ./dbhost up: it makes a new one")
+        return Finding(
+            "certificate", False, "missing, near its end, or for other names", "run ./dbhost up: it makes a new one"
+        )
     ends = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
     return Finding("certificate", True, f"good for {(ends - datetime.datetime.now(datetime.UTC)).days} days")
 
@@ -90,7 +104,9 @@ def certificate(stack: Stack) -> Finding:
 def stopped(stack: Stack) -> Finding:
     left = processes.of_stack(stack)
     if left:
-        return Finding("stack", False, f"the supervisor is gone, {len(left)} processes are left", "run ./dbhost up, or down")
+        return Finding(
+            "stack", False, f"the supervisor is gone, {len(left)} processes are left", "run ./dbhost up, or down"
+        )
     try:
         ports.require_free(stack, frozenset())
     except StackError as error:
@@ -106,12 +122,16 @@ def programs(stack: Stack) -> Finding:
 
 def ready(stack: Stack) -> Finding:
     well = control.is_ready(stack)
-    return Finding("web", well, f"{stack.url}/readyz {'answers' if well else 'does not answer 200'}", "see ./dbhost logs web")
+    return Finding(
+        "web", well, f"{stack.url}/readyz {'answers' if well else 'does not answer 200'}", "see ./dbhost logs web"
+    )
 
 
 def web_can_log_in(stack: Stack) -> Finding:
     """The way a client goes: TLS with the certificate checked, SCRAM through PgBouncer."""
-    return query(stack, "login", "web_database_url", "SELECT 'through PgBouncer with TLS verified'", lambda row: bool(row))
+    return query(
+        stack, "login", "web_database_url", "SELECT 'through PgBouncer with TLS verified'", lambda row: bool(row)
+    )
 
 
 def worker(stack: Stack) -> Finding:
@@ -131,7 +151,9 @@ def query(stack: Stack, check: str, secret: str, statement: str, is_well: Callab
     except (psycopg.Error, OSError) as error:
         return Finding(check, False, " ".join(str(error).split()), "see ./dbhost logs pgbouncer and logs postgres")
     value = row[0] if row else None
-    return Finding(check, is_well(value), f"{check}: {value}", f"see ./dbhost logs {check if check == 'worker' else 'worker'}")
+    return Finding(
+        check, is_well(value), f"{check}: {value}", f"see ./dbhost logs {check if check == 'worker' else 'worker'}"
+    )
 
 
 def text(findings: list[Finding]) -> str:

@@ -16,7 +16,9 @@ PORTS = {"DBHOST_WEB_PORT": 8000, "DBHOST_PGBOUNCER_PORT": 6432, "DBHOST_POSTGRE
 CONTROL_DATABASE = "dbhost-control"
 # What a person may set for the web process and the worker; everything else of the caller's environment stays outside.
 PASSED_ON = ("DBHOST_", "STRIPE_", "SMTP_", "S3_", "AWS_", "SENTRY_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-KEPT_IN_FILES = frozenset({"DBHOST_SECRET_KEY", "DBHOST_ENCRYPTION_KEYS", "DBHOST_ADMIN_PASSWORD", "DBHOST_ADMIN_EMAIL"})
+KEPT_IN_FILES = frozenset(
+    {"DBHOST_SECRET_KEY", "DBHOST_ENCRYPTION_KEYS", "DBHOST_ADMIN_PASSWORD", "DBHOST_ADMIN_EMAIL"}
+)
 
 
 class StackError(ClickException):

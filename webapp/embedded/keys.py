@@ -19,7 +19,10 @@ def ensure(stack: Stack, environ: Mapping[str, str]) -> None:
     keep(stack, "encryption_keys", keys or None, encryption_key, stack.web_user)
     password = keep(stack, "control_password", None, lambda: secrets.token_urlsafe(32), root(stack))
     keep(stack, "control_verifier", stored_verifier(stack, password), lambda: "", stack.agent_user)
-    for name, user, pooled in (("web_database_url", stack.web_user, True), ("worker_database_url", stack.agent_user, False)):
+    for name, user, pooled in (
+        ("web_database_url", stack.web_user, True),
+        ("worker_database_url", stack.agent_user, False),
+    ):
         url = stack.external_database_url or control_url(stack, password, through_pgbouncer=pooled)
         keep(stack, name, url, lambda: "", user)
 

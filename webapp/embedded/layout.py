@@ -13,7 +13,20 @@ from webapp.embedded.environment import Stack, settings_file
 
 SOCKET_PATH_LIMIT = 107
 # All that DBHost puts into a home: what a purge may remove there.
-CONTENTS = ("secrets", "tls", "bin", "postgres", "pgbouncer", "host", "run", "runs", "logs", "supervisor", "backups", ".lock")
+CONTENTS = (
+    "secrets",
+    "tls",
+    "bin",
+    "postgres",
+    "pgbouncer",
+    "host",
+    "run",
+    "runs",
+    "logs",
+    "supervisor",
+    "backups",
+    ".lock",
+)
 LONGEST_SOCKET = "pgbouncer/.s.PGSQL.65535"
 
 
@@ -74,7 +87,9 @@ def has_outside_sockets(stack: Stack) -> bool:
     return not stack.socket_dir.is_relative_to(stack.home)
 
 
-def write_file(stack: Stack, path: Path, content: str | bytes, user: str, mode: int, *, group: str | None = None) -> bool:
+def write_file(
+    stack: Stack, path: Path, content: str | bytes, user: str, mode: int, *, group: str | None = None
+) -> bool:
     """Write *path* whole (temporary file, rename); True when that changed anything."""
     data = content.encode() if isinstance(content, str) else content
     uid, own_gid = users.owner(stack, user)

@@ -50,7 +50,9 @@ def install_missing(programs: list[Path] | None = None) -> None:
         return
     unknown = [name for name in names if name not in LIBRARY_PACKAGES]
     if unknown or shutil.which("apt-get") is None:
-        raise StackError(f"These shared libraries are missing: {', '.join(names)}. Install them with your package manager.")
+        raise StackError(
+            f"These shared libraries are missing: {', '.join(names)}. Install them with your package manager."
+        )
     install([LIBRARY_PACKAGES[name] for name in names])
 
 

@@ -25,7 +25,9 @@ def ensure(stack: Stack, environ: Mapping[str, str], progress: Progress) -> None
     given = environ.get("DBHOST_PGBOUNCER_BIN")
     if given:
         if not is_good(Path(given)):
-            raise StackError(f"DBHOST_PGBOUNCER_BIN={given} is no PgBouncer {FLOOR[0]}.{FLOOR[1]} or newer that runs here.")
+            raise StackError(
+                f"DBHOST_PGBOUNCER_BIN={given} is no PgBouncer {FLOOR[0]}.{FLOOR[1]} or newer that runs here."
+            )
         if version(target) != version(Path(given)):
             place(Path(given), target)
         return

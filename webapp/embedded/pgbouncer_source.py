@@ -1,4 +1,4 @@
-"""Get PgBouncer from Debian: the release's own package where it is new enough, else built from the newest source package.
+"""Get PgBouncer from Debian: the release's own where it is new enough, else built from the newest source package.
 
 Nothing of another release is installed: only the source is taken from there, by a private apt configuration whose
 signatures apt checks, and built against this system's libraries.
@@ -19,7 +19,12 @@ from webapp.embedded.progress import Progress
 
 SUITES = ("sid", "stable-backports", "stable")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-TOOLS = {"gcc": "build-essential", "make": "build-essential", "dpkg-source": "build-essential", "pkg-config": "pkg-config"}
+TOOLS = {
+    "gcc": "build-essential",
+    "make": "build-essential",
+    "dpkg-source": "build-essential",
+    "pkg-config": "pkg-config",
+}
 INCLUDE = Path("/usr/include")
 HEADERS = {"event2/event.h": "libevent-dev", "openssl/ssl.h": "libssl-dev"}
 BY_HAND = "Or set DBHOST_PGBOUNCER_BIN to a PgBouncer 1.21 or newer."
@@ -28,7 +33,9 @@ BY_HAND = "Or set DBHOST_PGBOUNCER_BIN to a PgBouncer 1.21 or newer."
 def build(progress: Progress, is_good: Callable[[Path], bool]) -> Path:
     """A PgBouncer that runs here, in a scratch folder of its own that the caller removes."""
     if shutil.which("apt-get") is None or not KEYRING.exists():
-        raise StackError(f"PgBouncer is only built on Debian; elsewhere install it with your package manager. {BY_HAND}")
+        raise StackError(
+            f"PgBouncer is only built on Debian; elsewhere install it with your package manager. {BY_HAND}"
+        )
     scratch = Path(tempfile.mkdtemp(prefix="dbhost-pgbouncer-"))
     try:
         for program in candidates(scratch, progress):
@@ -140,7 +147,11 @@ def fetch_source(folder: Path, mirror: str, suite: str) -> Path | None:
         return None
     unpacked = source / "pgbouncer"
     # The hashes were checked by apt against the signed index; the packager's own key is not in the keyring.
-    return unpacked if succeeds(["dpkg-source", "--no-check", "--extract", described.name, unpacked.name], source) else None
+    return (
+        unpacked
+        if succeeds(["dpkg-source", "--no-check", "--extract", described.name, unpacked.name], source)
+        else None
+    )
 
 
 def compiled(source: Path, headers: Path | None) -> Path | None:

@@ -40,7 +40,14 @@ def run(stack: Stack, progress: Progress, playbook: str, user: str) -> None:
 
 def command(playbook: str) -> list[str | Path]:
     executable = Path(sys.executable).with_name("ansible-playbook")
-    return [executable, CHECKOUT / "playbooks" / f"{playbook}.yml", "--inventory", CHECKOUT / "inventory" / "local", "--limit", "local"]
+    return [
+        executable,
+        CHECKOUT / "playbooks" / f"{playbook}.yml",
+        "--inventory",
+        CHECKOUT / "inventory" / "local",
+        "--limit",
+        "local",
+    ]
 
 
 def environment(stack: Stack, user: str) -> Mapping[str, str]:

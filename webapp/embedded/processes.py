@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from webapp.embedded.environment import Stack
-from webapp.embedded.supervisor import MARK
+from webapp.embedded.programs import MARK
 
 
 def of_stack(stack: Stack) -> list[int]:

@@ -18,6 +18,7 @@ from webapp.embedded import (
     playbooks,
     ports,
     processes,
+    programs,
     supervisor,
     tls,
     users,
@@ -85,14 +86,14 @@ def start_supervisor(stack: Stack, environ: Mapping[str, str], progress: Progres
     """Have a supervisor with today's configuration; processes that a dead one left behind are stopped first."""
     if supervisor.is_running(stack):
         ports.require_free(stack, running_programs(stack))
-        if supervisor.write_configuration(stack, environ):
+        if programs.write_configuration(stack, environ):
             with progress.step("Take over changed settings"):
                 supervisor.reload_configuration(stack)
         return
     with progress.step("Start the supervisor"):
         processes.sweep(stack)
         ports.require_free(stack, frozenset())
-        supervisor.write_configuration(stack, environ)
+        programs.write_configuration(stack, environ)
         supervisor.start(stack)
 
 

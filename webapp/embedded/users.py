@@ -7,6 +7,7 @@ import pwd
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from webapp.embedded.environment import Stack, StackError
 
@@ -61,7 +62,7 @@ def run_as(
     )
 
 
-def switch(user: str) -> dict[str, object]:
+def switch(user: str) -> dict[str, Any]:
     """The keywords that make subprocess run as *user*; none where this process is that user or cannot switch."""
     if os.geteuid() != 0:
         return {}

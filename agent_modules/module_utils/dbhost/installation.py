@@ -16,7 +16,7 @@ OWN_DATABASES = ("postgres", "template1")
 
 @dataclass(frozen=True)
 class Installation:
-    """What a cluster has. *attributes*: (login, createrole, createdb, super, replication, bypassrls), None without role."""
+    """What a cluster has. *attributes*: login, createrole, createdb, super, replication, bypassrls; None: no role."""
 
     attributes: tuple[bool, ...] | None
     memberships: frozenset[str]
@@ -43,7 +43,8 @@ SELECT (SELECT array[rolcanlogin, rolcreaterole, rolcreatedb, rolsuper, rolrepli
                WHERE d.datname = 'postgres' AND a.privilege_type = 'CONNECT' AND r.rolname = %(role)s),
        array(SELECT datname::text FROM pg_catalog.pg_database d
              WHERE datname = ANY (%(own)s)
-             AND EXISTS (SELECT FROM pg_catalog.aclexplode(coalesce(datacl, acldefault('d', datdba))) WHERE grantee = 0)),
+             AND EXISTS (SELECT FROM pg_catalog.aclexplode(coalesce(datacl, acldefault('d', datdba)))
+                         WHERE grantee = 0)),
        extract(epoch FROM pg_catalog.pg_conf_load_time())::float8
 """
 
@@ -90,7 +91,7 @@ def changes(current: Installation, provisioner: str, files_changed_at: float) ->
 
 
 def restart_needed(conn: psycopg.Connection, *, reloaded: bool) -> bool:
-    """Whether a loaded setting waits for a new start; after a reload, once the server has had time to read the files."""
+    """Whether a loaded setting waits for a new start. After a reload the server gets a moment to read the files."""
     if reloaded:
         time.sleep(0.2)
     [row] = conn.execute("SELECT EXISTS (SELECT FROM pg_catalog.pg_settings WHERE pending_restart)").fetchall()

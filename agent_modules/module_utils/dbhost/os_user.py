@@ -9,13 +9,14 @@ import pwd
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 @contextmanager
 def acting_as(name: str) -> Iterator[None]:
     """Open files and sockets as *name* inside the block. Started by that user itself, it does nothing.
 
-    Only the effective user changes: Ansible reads more of the module's archive when it ends, and needs root again for it.
+    Only the effective user changes: when the module ends, Ansible reads more of its archive, which is root's.
     """
     if os.geteuid() != 0:
         yield
@@ -33,8 +34,8 @@ def acting_as(name: str) -> Iterator[None]:
 
 
 def run(name: str, command: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run *command* as *name*, in full: PostgreSQL's programs refuse a process whose real and effective users differ."""
-    options: dict[str, object] = {"cwd": "/", "capture_output": True, "text": True, "check": False}
+    """Run *command* as *name* in full: PostgreSQL refuses a process whose real and effective users differ."""
+    options: dict[str, Any] = {"cwd": "/", "capture_output": True, "text": True, "check": False}
     if os.geteuid() == 0:
         user = pwd.getpwnam(name)
         options |= {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}

@@ -1,0 +1,144 @@
+"""The supervised programs of a stack, and the supervisor's configuration made of them."""
+
+from __future__ import annotations
+
+import resource
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from webapp.embedded import layout
+from webapp.embedded.environment import (
+    CHECKOUT,
+    Stack,
+    StackError,
+    base_environment,
+    postgres_bin,
+    web_environment,
+    worker_environment,
+)
+
+# Found in the environment of each process of a stack; how `down` knows them when the supervisor is gone.
+MARK = "DBHOST_SUPERVISED_HOME"
+FILE_LIMIT = 16384
+
+
+@dataclass(frozen=True)
+class Program:
+    """One supervised process. *stop_signal* also reaches it when the supervisor dies."""
+
+    name: str
+    command: list[str]
+    user: str
+    directory: Path
+    stop_signal: str
+    stop_wait_s: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def programs(stack: Stack, environ: Mapping[str, str]) -> list[Program]:
+    python = sys.executable
+    data, pgbouncer = stack.home / "postgres" / "data", stack.home / "pgbouncer"
+    return [
+        Program("postgres", [str(postgres_bin() / "postgres"), "-D", str(data)], stack.postgres_user, data, "INT", 60),
+        # SIGTERM means another thing before PgBouncer 1.23 than after; SIGINT does not.
+        Program(
+            "pgbouncer",
+            [str(stack.pgbouncer_executable), str(pgbouncer / "pgbouncer.ini")],
+            stack.agent_user,
+            pgbouncer,
+            "INT",
+            10,
+        ),
+        Program(
+            "web", [python, "-m", "webapp.serve"], stack.web_user, CHECKOUT, "TERM", 15, web_environment(stack, environ)
+        ),
+        Program(
+            "worker",
+            [python, "-m", "webapp.worker"],
+            stack.agent_user,
+            CHECKOUT,
+            "TERM",
+            30,
+            worker_environment(stack, environ),
+        ),
+    ]
+
+
+def configuration(stack: Stack, environ: Mapping[str, str]) -> str:
+    """The whole of supervisord.conf. Nothing starts by itself: `up` starts each when what it needs is there."""
+    logs, own = stack.home / "logs", stack.home / "supervisor"
+    hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    files = FILE_LIMIT if hard_limit == resource.RLIM_INFINITY else min(FILE_LIMIT, hard_limit)
+    sections: dict[str, dict[str, object]] = {
+        "unix_http_server": {"file": stack.supervisor_socket, "chmod": "0700"},
+        "supervisord": {
+            "logfile": logs / "supervisord.log",
+            "pidfile": own / "supervisord.pid",
+            "directory": stack.home,
+            "childlogdir": logs,
+            "umask": "027",
+            "minfds": files,
+            **({"user": "root"} if stack.as_root else {}),
+        },
+        "rpcinterface:supervisor": {
+            "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
+        },
+        "supervisorctl": {"serverurl": f"unix://{stack.supervisor_socket}"},
+    }
+    for program in programs(stack, environ):
+        sections[f"program:{program.name}"] = program_section(stack, program)
+    return "\n".join(section(name, options) for name, options in sections.items())
+
+
+def section(name: str, options: Mapping[str, object]) -> str:
+    return "\n".join([f"[{name}]", *(f"{key}={value}" for key, value in options.items()), ""])
+
+
+def program_section(stack: Stack, program: Program) -> dict[str, object]:
+    environment = {**base_environment(stack.home / "run"), **program.environment, MARK: str(stack.home)}
+    options: dict[str, object] = {
+        "command": escape(shlex.join(die_with_supervisor(program))),
+        "directory": escape(str(program.directory)),
+        "environment": ",".join(f"{key}={quoted(value)}" for key, value in sorted(environment.items())),
+        "autostart": "false",
+        "autorestart": "true",
+        "startsecs": 1,
+        "startretries": 20,
+        "stopsignal": program.stop_signal,
+        "stopwaitsecs": program.stop_wait_s,
+        "redirect_stderr": "true",
+        "stdout_logfile": escape(str(stack.home / "logs" / f"{program.name}.log")),
+        "stdout_logfile_maxbytes": "10MB",
+        "stdout_logfile_backups": 3,
+    }
+    return options | ({"user": program.user} if stack.as_root else {})
+
+
+def die_with_supervisor(program: Program) -> list[str]:
+    """The kernel stops the process when its supervisor dies; where setpriv is missing, the next `up` or `down` does."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", program.stop_signal, "--", *program.command] if setpriv else program.command
+
+
+def escape(text: str) -> str:
+    """supervisord expands %(name)s in every value."""
+    return text.replace("%", "%%")
+
+
+def quoted(value: str) -> str:
+    if "\n" in value:
+        raise StackError("A setting that is passed on to the stack must be one line.")
+    return '"' + escape(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def write_configuration(stack: Stack, environ: Mapping[str, str]) -> bool:
+    root = "root" if stack.as_root else stack.agent_user
+    return layout.write_file(stack, configuration_file(stack), configuration(stack, environ), root, 0o600)
+
+
+def configuration_file(stack: Stack) -> Path:
+    return stack.home / "supervisor" / "supervisord.conf"
