@@ -4,9 +4,9 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
+from webapp import log
 from webapp.app import create_app
 from webapp.config import settings
-from webapp.log import setup_logging
 
 
 class WebServer(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
@@ -26,7 +26,7 @@ class WebServer(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
 def main() -> None:
     """Serve until stopped. Each thread may hold a waiting API call or an event stream."""
-    setup_logging()
+    log.configure()
     options = {
         "bind": f"{settings().web_host}:{settings().web_port}",
         "worker_class": "gthread",
