@@ -14,7 +14,7 @@ description:
   - Proves the files on a PgBouncer of its own before it puts them in place, reloads once for the whole list, and then
     watches what PgBouncer serves. It reloads twice when sessions must be cut.
   - Sessions are cut when the verifier changes, when the networks get narrower, and for O(databases[].disconnect).
-  - A line of the userlist is never taken out while PgBouncer lives; it becomes a tombstone with a password nobody knows.
+  - A line of the userlist is never taken out while PgBouncer lives; it becomes a tombstone, whose password is unknown.
   - One database that fails does not stop the rest, and does not fail the module.
 options:
   databases:

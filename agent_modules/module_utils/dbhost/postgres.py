@@ -44,6 +44,27 @@ def connect(cluster: Cluster, database: str | None = None) -> psycopg.Connection
         raise explain(error, "connect to PostgreSQL") from None
 
 
+class Session:
+    """One connection for many statements; a broken one is replaced when it is next asked for."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._connection: psycopg.Connection | None = None
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._connection:
+            self._connection.close()
+
+    def connection(self) -> psycopg.Connection:
+        """A live connection; raises TenantError if there is none to be had."""
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._cluster)
+        return self._connection
+
+
 def explain(error: psycopg.Error, step: str) -> TenantError:
     """*error* as a sentence. Its own text is left out: it can quote statements and with them verifiers."""
     if error.sqlstate is None:

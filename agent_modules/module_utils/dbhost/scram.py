@@ -87,12 +87,20 @@ def probe(endpoint: Endpoint, user: str, database: str) -> Salt:
 
 def _connect(endpoint: Endpoint) -> socket.socket:
     if endpoint.port is None:
-        connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(_TIMEOUT_S)
-        connection.connect(endpoint.host)
-        return connection
+        return _connect_unix(endpoint.host)
     connection = socket.create_connection((endpoint.host, endpoint.port), timeout=_TIMEOUT_S)
     return _upgrade(connection) if endpoint.tls else connection
+
+
+def _connect_unix(path: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(_TIMEOUT_S)
+        connection.connect(path)
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 def _upgrade(connection: socket.socket) -> socket.socket:
