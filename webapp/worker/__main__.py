@@ -19,6 +19,8 @@ from webapp.db import make_engine, make_sessions
 from webapp.worker import environment, reaper, workplace
 from webapp.worker.hosts import Server, Shutdown
 from webapp.worker.queue import Queue
+from webapp.worker.runner import fork_server_environment
+from webapp.worker.warm import Warm
 
 AGAIN_S = 1.0
 # How it shows that the control database is away for a while.
@@ -43,11 +45,13 @@ class Program:
             loop.add_signal_handler(number, self.stop)
         dead = workplace.sweep(self.settings.home)
         place = workplace.Workplace(self.settings.home)
-        server = self._server(place)
+        warm = Warm(place.folder, fork_server_environment())
+        server = self._server(place, warm)
         try:
             while not self.shutdown.asked:
                 await self._work(server, dead)
         finally:
+            warm.close()
             place.close()
 
     async def _work(self, server: Server, dead: list[int]) -> None:
@@ -74,9 +78,9 @@ class Program:
             reaper.reap(session, self.settings.stalled_after_s, dead)
             session.commit()
 
-    def _server(self, place: workplace.Workplace) -> Server:
+    def _server(self, place: workplace.Workplace, warm: Warm) -> Server:
         worker = f"{socket.gethostname()}:{os.getpid()}"
-        return Server(self.settings, self.sessions, place, self.shutdown, worker, environment.command)
+        return Server(self.settings, self.sessions, place, self.shutdown, worker, warm.socket)
 
 
 def main() -> None:

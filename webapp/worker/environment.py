@@ -36,10 +36,15 @@ def passes(name: str) -> bool:
     return name in PASSED or name.startswith(PASSED_PREFIXES)
 
 
-def of_run(prepared: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """The environment of one run: *prepared* by ansible-runner, without what is not for playbooks."""
-    kept = {name: value for name, value in prepared.items() if passes(name)}
-    return kept | FIXED | {"MAX_EVENT_RES": FIXED["MAX_EVENT_RES"], PIDS_VARIABLE: str(folder / PIDS)}
+def of_playbooks(prepared: Mapping[str, str]) -> dict[str, str]:
+    """What *prepared* has for playbooks, with what is the same for all of them."""
+    return {name: value for name, value in prepared.items() if passes(name)} | FIXED
+
+
+def of_run(prepared: Mapping[str, str], folder: Path, warm_socket: str) -> dict[str, str]:
+    """The environment of one run, as ansible-runner *prepared* it."""
+    own = {PIDS_VARIABLE: str(folder / PIDS), SOCKET_VARIABLE: warm_socket}
+    return of_playbooks(prepared) | own
 
 
 def ansible_playbook() -> str:

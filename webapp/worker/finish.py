@@ -55,7 +55,7 @@ def finish_one(
 
 def missing(outcome: Outcome) -> Failure:
     """Why a database has no result: the run as a whole went wrong."""
-    if outcome.unreachable or not outcome.totals.get("processed", 1):
+    if outcome.unreachable:
         return UNREACHABLE
     if outcome.stopped == "timeout":
         return TIMEOUT

@@ -56,7 +56,7 @@ class Server:
     workplace: Workplace
     shutdown: Shutdown
     worker: str
-    command: Callable[[], list[str]]
+    warm_socket: Callable[[], str] = str
     playbook: Path = environment.PLAYBOOK
 
     def serve(self, host_id: uuid.UUID) -> None:
@@ -98,7 +98,7 @@ class Server:
             timeout_s=self.settings.run_timeout_s,
         )
         folder = self.workplace.run_folder(batch.run_id)
-        return PlaybookRun(job, folder, steps, self.stop_reason(batch), self.command()).run()
+        return PlaybookRun(job, folder, steps, self.stop_reason(batch), self.warm_socket()).run()
 
     def stop_reason(self, batch: Batch) -> Callable[[], str | None]:
         """What the run asks between events: why it should end early, if it should."""

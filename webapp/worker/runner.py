@@ -13,6 +13,7 @@ from typing import Any
 import pexpect
 from ansible_runner.config.runner import RunnerConfig
 from ansible_runner.runner import Runner
+from ansible_runner.utils import get_callback_dir
 
 from webapp.worker import environment, processes, report
 from webapp.worker.steps import Steps
@@ -32,6 +33,12 @@ class QuickSpawn(pexpect.spawn):  # type: ignore[misc]
 
 
 pexpect.spawn = QuickSpawn
+
+
+def fork_server_environment() -> dict[str, str]:
+    """What the fork server is started with: of a run's environment, all that Ansible reads when it is imported."""
+    callbacks = {"ANSIBLE_STDOUT_CALLBACK": "awx_display", "ANSIBLE_CALLBACK_PLUGINS": get_callback_dir()}
+    return environment.of_playbooks({**os.environ, **callbacks})
 
 
 @dataclass(frozen=True)
@@ -61,14 +68,12 @@ class Outcome:
 class PlaybookRun:
     """One invocation: the private folder, the events, the early end."""
 
-    def __init__(
-        self, job: Job, folder: Path, steps: Steps, stop: Callable[[], str | None], command: list[str]
-    ) -> None:
+    def __init__(self, job: Job, folder: Path, steps: Steps, stop: Callable[[], str | None], warm_socket: str) -> None:
         self._job = job
         self._folder = folder
         self._steps = steps
         self._stop = stop
-        self._command = command
+        self._warm_socket = warm_socket
         self._outcome = Outcome()
         self._deadline = time.monotonic() + job.timeout_s
 
@@ -98,8 +103,8 @@ class PlaybookRun:
             settings={"pexpect_timeout": LOOK_S, "suppress_output_file": True},
         )
         config.prepare()
-        config.env = environment.of_run(config.env, self._folder)
-        config.command = [*self._command, *config.command[1:]]
+        config.env = environment.of_run(config.env, self._folder, self._warm_socket)
+        config.command = [*environment.command(), *config.command[1:]]
         return config
 
     def _write_variables(self) -> None:

@@ -1,5 +1,6 @@
 """A worker's private folder for its runs, on memory where possible; a lock in it says that the worker lives."""
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -53,11 +54,12 @@ class Workplace:
         return folder
 
     def close(self) -> None:
-        """Remove the folder, and the base when no other worker uses it."""
+        """Remove the folder, and its place in memory when no other worker uses it."""
         shutil.rmtree(self.folder, ignore_errors=True)
         os.close(self._lock)
-        if not any(self.base.iterdir()):
-            self.base.rmdir()
+        if self.base.parent == SHARED_MEMORY:
+            with contextlib.suppress(OSError):
+                self.base.rmdir()
 
 
 def sweep(home: Path) -> list[int]:

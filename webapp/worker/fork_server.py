@@ -1,0 +1,252 @@
+"""Keeps Ansible imported and forks a process for each playbook run: starting one costs most of a second otherwise.
+
+`python -m webapp.worker.fork_server SOCKET MODULE_CACHE`, under the worker. It ends when its standard
+input does (the worker died) or when what it has imported no longer is what is on disk. It leans on ansible-core's
+private API: pinned, and held against the plain command by a test.
+"""
+
+import gc
+import importlib
+import json
+import os
+import selectors
+import socket
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from webapp.worker import processes
+
+# Ansible reads these when it is imported; a run with other values has to start the plain command.
+READ_AT_IMPORT = ("ANSIBLE_", "LANG", "LC_", "PATH", "HOME", "NO_COLOR")
+PRELOADED = (
+    "ansible.cli.playbook",
+    "ansible.executor.process.worker",
+    "ansible.executor.module_common",
+    "ansible.executor.powershell.module_manifest",
+    "ansible.inventory.manager",
+    "ansible.modules.assert",
+    "ansible.plugins.action.assert",
+    "ansible.plugins.action.normal",
+    "ansible.plugins.callback.default",
+    "ansible.plugins.connection.local",
+    "ansible.plugins.connection.ssh",
+    "ansible.plugins.filter.core",
+    "ansible.plugins.filter.mathstuff",
+    "ansible.plugins.filter.urls",
+    "ansible.plugins.filter.urlsplit",
+    "ansible.plugins.inventory.auto",
+    "ansible.plugins.inventory.host_list",
+    "ansible.plugins.inventory.ini",
+    "ansible.plugins.inventory.script",
+    "ansible.plugins.inventory.yaml",
+    "ansible.plugins.lookup.env",
+    "ansible.plugins.shell.sh",
+    "ansible.plugins.strategy.linear",
+    "ansible.plugins.test.core",
+    "ansible.plugins.test.files",
+    "ansible.plugins.test.mathstuff",
+    "ansible.plugins.test.uri",
+    "ansible.plugins.vars.host_group_vars",
+    "multiprocessing.popen_fork",
+    "multiprocessing.queues",
+)
+REQUEST_TIMEOUT_S = 2.0
+PATIENCE_S = 5.0
+
+
+def relevant(environment: dict[str, str]) -> dict[str, str]:
+    """The part of an environment that Ansible reads at import."""
+    return {name: value for name, value in environment.items() if name.startswith(READ_AT_IMPORT)}
+
+
+def state_of(path: str) -> tuple[int, int, int] | None:
+    """Enough of a file's state to see that it was changed."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  # each request asks, for a path that is a string
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+class ForkServer:
+    """Answers fronts on a unix socket; one thread, so that a fork copies nothing half done."""
+
+    def __init__(self, path: str, module_cache: Path) -> None:
+        self.module_cache = module_cache
+        self.environment = relevant(dict(os.environ))
+        self.configuration = os.environ.get("ANSIBLE_CONFIG", "")
+        self.configured = state_of(self.configuration)
+        self.selector = selectors.DefaultSelector()
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        self.listener.listen(16)
+        self.children: dict[int, socket.socket] = {}
+
+    def serve(self) -> None:
+        """Answer until standard input ends or the configuration changed, then end what still runs."""
+        self.selector.register(sys.stdin.fileno(), selectors.EVENT_READ, self.leave)
+        self.selector.register(self.listener, selectors.EVENT_READ, self.accept)
+        print("ready", flush=True)
+        try:
+            while True:
+                for key, _ in self.selector.select():
+                    key.data(key.fileobj)
+        except EOFError:
+            self.end_children()
+
+    def leave(self, _stdin: Any) -> NoReturn:
+        """The worker is gone."""
+        raise EOFError
+
+    def accept(self, listener: socket.socket) -> None:
+        """One front: fork for it, or decline by closing the connection."""
+        connection, _ = listener.accept()
+        connection.settimeout(REQUEST_TIMEOUT_S)
+        try:
+            request, descriptors = receive(connection)
+        except (OSError, ValueError):
+            connection.close()
+            return
+        if self.fits(request):
+            self.fork(connection, request, descriptors)
+        else:
+            connection.close()
+        for descriptor in descriptors:
+            os.close(descriptor)
+        if state_of(self.configuration) != self.configured:
+            raise EOFError
+
+    def fits(self, request: dict[str, Any]) -> bool:
+        """Whether Ansible, as it was imported here, would behave as if it were started now."""
+        same_files = state_of(self.configuration) == self.configured
+        return same_files and relevant(request["environment"]) == self.environment
+
+    def fork(self, connection: socket.socket, request: dict[str, Any], descriptors: list[int]) -> None:
+        """Start the run in a child; its end comes through a pidfd."""
+        pid = os.fork()
+        if pid == 0:
+            become(request, descriptors, self.module_cache)
+        connection.sendall(f"{pid}\n".encode())
+        watched = os.pidfd_open(pid)
+        self.children[pid] = connection
+        self.selector.register(watched, selectors.EVENT_READ, lambda descriptor: self.ended(descriptor, pid))
+        self.selector.register(connection, selectors.EVENT_READ, lambda _connection: self.abandoned(pid))
+
+    def ended(self, descriptor: int, pid: int) -> None:
+        """The run has ended: tell its front."""
+        self.selector.unregister(descriptor)
+        os.close(descriptor)
+        _, status = os.waitpid(pid, 0)
+        connection = self.children.pop(pid)
+        if connection.fileno() in self.selector.get_map():
+            self.selector.unregister(connection)
+        with connection:
+            try:
+                connection.sendall(f"{exit_code(status)}\n".encode())
+            except OSError:
+                return  # the front is gone, and with it whoever wanted to know
+
+    def abandoned(self, pid: int) -> None:
+        """The front was killed: end the run, nobody reads its result any more."""
+        self.selector.unregister(self.children[pid])
+        processes.end([pid], PATIENCE_S)
+
+    def end_children(self) -> None:
+        """Nothing outlives the server but what the host's own lock protects."""
+        processes.end(self.children, PATIENCE_S)
+
+
+def exit_code(status: int) -> int:
+    """As a shell would say it."""
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """One request with the front's three descriptors."""
+    head, descriptors, _, _ = socket.recv_fds(connection, 4096, 3)
+    size, _, body = head.partition(b"\n")
+    while len(body) < int(size):
+        more = connection.recv(65536)
+        if not more:
+            raise ValueError("the front went away")
+        body += more
+    return json.loads(body), list(descriptors)
+
+
+def become(request: dict[str, Any], descriptors: list[int], module_cache: Path) -> NoReturn:
+    """In the child: take the front's place and run the playbook. Never returns into the server."""
+    code = 1
+    try:
+        os.setsid()
+        for target, descriptor in enumerate(descriptors):
+            os.dup2(descriptor, target)
+        os.closerange(3, 1024)
+        reopen_streams()
+        os.chdir(request["folder"])
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        code = run_playbook(request["arguments"], module_cache)
+    finally:
+        flush()
+        os._exit(code)  # the server's exit handlers are not this child's to run
+
+
+def reopen_streams() -> None:
+    """Streams over the descriptors of the front: the server's own would buffer as its files did."""
+    sys.stdin = os.fdopen(0, "r", closefd=False)
+    sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", errors="surrogateescape", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+
+
+def flush() -> None:
+    """Write out what is buffered; the terminal may be gone."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            continue
+
+
+def run_playbook(arguments: list[str], module_cache: Path) -> int:
+    """What the `ansible-playbook` command does, with a temporary folder of this run's own."""
+    from ansible import constants
+    from ansible.cli.playbook import PlaybookCLI
+
+    constants.DEFAULT_LOCAL_TMP = own_temporary_folder(module_cache)
+    sys.argv = arguments
+    try:
+        PlaybookCLI.cli_executor(arguments)
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 1
+    return 0
+
+
+def own_temporary_folder(module_cache: Path) -> str:
+    """Beside the run's artifacts, so that it goes with them; packed modules are shared by all runs."""
+    folder = Path(os.environ["DBHOST_RUN_PIDS"]).with_name("tmp")
+    folder.mkdir(mode=0o700)
+    shared = module_cache / packed_version()
+    shared.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / "ansiballz_cache").symlink_to(shared)
+    return str(folder)
+
+
+def packed_version() -> str:
+    """Changes with every file that may be packed: a module that was edited must not be run as it was."""
+    files = sorted(Path(os.environ["ANSIBLE_CONFIG"]).parent.glob("agent_modules/**/*.py"))
+    return format(hash(tuple(state_of(str(file)) for file in files)) & 0xFFFFFFFFFFFFFFFF, "x")
+
+
+def main() -> None:
+    """Import everything once, then serve."""
+    for name in PRELOADED:
+        importlib.import_module(name)
+    sys.path.remove(str(Path.cwd()))  # as the plain command has it
+    gc.freeze()
+    ForkServer(sys.argv[1], Path(sys.argv[2])).serve()
+
+
+if __name__ == "__main__":
+    main()
