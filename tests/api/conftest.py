@@ -23,6 +23,7 @@ from webapp.services.databases import DatabaseSpec
 from webapp.services.vault import vault
 
 type Set = Callable[..., Flask]
+type Make = Callable[..., Database]
 
 
 @dataclass

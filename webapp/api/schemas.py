@@ -84,8 +84,8 @@ class Query(BaseModel):
 
 
 class PageQuery(Query):
-    page: Annotated[int, BeforeValidator(_digits), Field(ge=1, le=1_000_000)] = 1
-    limit: Annotated[int, BeforeValidator(_digits), Field(ge=1, le=100)] = 20
+    page: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(_digits)] = 1
+    limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_digits)] = 20
 
 
 class DatabaseQuery(PageQuery):

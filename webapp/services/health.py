@@ -56,7 +56,7 @@ def host_figures(session: Session) -> list[HostFigures]:
         .outerjoin(waiting, waiting.c.host_id == Host.id)
         .order_by(Host.name)
     )
-    return [HostFigures(*row) for row in session.execute(query).tuples()]
+    return [HostFigures(*row) for row in session.execute(query)]
 
 
 def counts_by(session: Session, column: Any, *conditions: Any) -> dict[str, int]:
