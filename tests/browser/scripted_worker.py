@@ -30,10 +30,11 @@ CHANGES = {"database.create": ['CREATE ROLE "{name}"', 'CREATE DATABASE "{name}"
 
 
 class ScriptedWorker:
-    """Takes queued operations one by one and lets each step last *step_s*; a database named `*fail*` fails."""
+    """Takes queued operations one by one and lets each step last *step_s*; a database named `*fail*` fails at first."""
 
     def __init__(self, sessions: sessionmaker[Session], step_s: float = 0.12) -> None:
         self.sessions, self.step_s = sessions, step_s
+        self._failed: set[uuid.UUID] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="scripted-worker")
 
@@ -64,7 +65,7 @@ class ScriptedWorker:
             return True
 
     def _play(self, session: Session, operation: Operation) -> None:
-        fails = "fail" in operation.database.name and operation.attempt == 0
+        fails = "fail" in operation.database.name and operation.id not in self._failed
         run = self._begin(session, operation)
         for number, name in enumerate(STEPS[:3] if fails else STEPS, start=1):
             step = RunStep(run_id=run.id, number=number, name=name, state="running", started_at=_now())
@@ -77,6 +78,7 @@ class ScriptedWorker:
         run.ended_at, run.state = _now(), "failed" if fails else "succeeded"
         self._end(operation, fails)
         session.commit()
+        self._failed.add(operation.id)
 
     def _begin(self, session: Session, operation: Operation) -> Run:
         fence = session.scalar(select(FENCES.next_value()))

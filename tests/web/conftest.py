@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -20,11 +21,18 @@ from webapp.models import Database, User
 from webapp.services import databases, hosts, plans, users
 from webapp.services.actors import SYSTEM, Actor
 from webapp.services.databases import DatabaseSpec
+from webapp.services.passwords import hash_password
 from webapp.services.vault import vault
 
 PASSWORD = "correct horse battery"
 TOKEN = re.compile(r'name="csrf-token" content="([^"]+)"')
 CACHED = (settings, vault, plans.all_plans)
+
+
+@lru_cache(maxsize=1)
+def hashed_password() -> str:
+    """Everybody's password, hashed once: argon2 takes its time on purpose."""
+    return hash_password(PASSWORD)
 
 
 @dataclass
@@ -83,7 +91,8 @@ def signed_in(app: Flask, session: Session) -> Callable[..., Browser]:
     hosts.ensure_host(session, SYSTEM, "local", "127.0.0.1", 6432)
 
     def make(name: str, **values: Any) -> Browser:
-        user = users.create_user(session, SYSTEM, f"{name}@example.com", PASSWORD, **values)
+        user = users.create_user(session, SYSTEM, f"{name}@example.com", **values)
+        user.password_hash = hashed_password()
         session.commit()
         browser = Browser(app.test_client(), user)
         assert browser.sign_in(user.email).status_code == 303
