@@ -45,6 +45,11 @@ def ssh_options(known_hosts_file: Path) -> list[str]:
         "IdentityAgent=none",
         "-o",
         "BatchMode=yes",
+        # A host that lost its power says nothing: ask, or wait for ever.
+        "-o",
+        "ServerAliveInterval=3",
+        "-o",
+        "ServerAliveCountMax=3",
     ]
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from webapp.fleet import (
     access,
-    cgroups,
     image,
     inventory,
     keys,
@@ -91,7 +90,6 @@ class Fleet:
         """Shut the host down in order, as `systemctl halt` would."""
         with self._locked():
             machine = self._machine(name)
-            machine.ask_to_stop()
             machine.wait_stopped(STOP_TIMEOUT_S)
 
     def start(self, name: str) -> None:
@@ -134,7 +132,7 @@ class Fleet:
             for machine in machines:
                 machine.ask_to_stop()
             for machine in machines:
-                cgroups.wait_empty(machine.cgroup, STOP_TIMEOUT_S)
+                machine.wait_stopped(STOP_TIMEOUT_S)
             teardown.sweep(self.names)
             if purge:
                 self._remove_disks()

@@ -14,7 +14,9 @@ from webapp.fleet.errors import FleetError
 from webapp.fleet.names import FleetNames
 
 # What systemd as init takes these for; see systemd(1), "Signals".
+POWER_OFF = signal.SIGRTMIN + 4
 REBOOT = signal.SIGRTMIN + 5
+ASK_AGAIN_S = 1.0
 POLL_S = 0.05
 
 
@@ -78,14 +80,15 @@ class Machine:
         ]
 
     def ask_to_stop(self) -> None:
-        """Begin an orderly shutdown: nspawn passes it on to the host's init."""
-        for pid in cgroups.processes(f"{self.cgroup}/machine/supervisor"):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+        """Ask the host's init to power off. One that is only just starting may miss it, so ask again."""
+        self._tell_init(POWER_OFF)
 
     def wait_stopped(self, timeout_s: float) -> None:
-        """Wait for the shutdown; past *timeout_s* the power is cut."""
-        cgroups.wait_empty(self.cgroup, timeout_s)
+        """Go on asking until all has ended; past *timeout_s* the power is cut."""
+        deadline = time.monotonic() + timeout_s
+        while self.is_running() and time.monotonic() < deadline:
+            self.ask_to_stop()
+            cgroups.wait_empty(self.cgroup, ASK_AGAIN_S)
         self.cut_power()
 
     def cut_power(self) -> None:
@@ -98,9 +101,15 @@ class Machine:
         before = self.init_pid()
         if before is None:
             raise FleetError(f"{self.hostname} is not running.")
-        os.kill(before, REBOOT)
+        self._tell_init(REBOOT)
         deadline = time.monotonic() + timeout_s
         while self.init_pid() in (None, before):
             if time.monotonic() > deadline:
                 raise FleetError(f"{self.hostname} did not reboot within {timeout_s:.0f} s; see {self.log_file}.")
             time.sleep(POLL_S)
+
+    def _tell_init(self, what: int) -> None:
+        init = self.init_pid()
+        if init is not None:
+            with suppress(ProcessLookupError):
+                os.kill(init, what)
