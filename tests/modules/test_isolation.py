@@ -66,7 +66,7 @@ def test_no_privileged_role_gets_in_over_tcp(dataplane, pair, role, way):
         "SET ROLE pg_read_all_data",
         "SET ROLE pg_database_owner",
         "GRANT {0} TO CURRENT_USER",
-        "GRANT CURRENT_USER TO {0}",
+        "GRANT {1} TO {0}",
         "ALTER ROLE {0} PASSWORD 'mine'",
         "ALTER ROLE {0} NOLOGIN",
         "DROP ROLE {0}",

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -151,6 +152,22 @@ class DataPlane:
             "postgres_host": "127.0.0.1",
             "postgres_port": self.postgres_port,
         }
+
+    def playbook(
+        self, items: list[Mapping[str, Any]], *arguments: str, hosts: tuple[str, ...] = ("db1",)
+    ) -> subprocess.CompletedProcess[str]:
+        """Run playbooks/databases.yml as an operator does, with a file of tenants."""
+        variables = self.folder / "tenants.yml"
+        variables.write_text(yaml.safe_dump({"tenant_databases": items}))
+        command = [Path(sys.executable).parent / "ansible-playbook", "playbooks/databases.yml", *arguments]
+        return subprocess.run(
+            [*command, "-i", self.inventory(*hosts), "-e", f"@{variables}"],
+            cwd=CHECKOUT,
+            env={"PATH": os.environ["PATH"], "HOME": str(self.folder), "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     def restart_pgbouncer(self) -> None:
         """End PgBouncer and start it again, as a supervisor would."""

@@ -59,7 +59,6 @@ def _drop(current: Observed) -> list[Change]:
     if current.database:
         steps.append(_statement("DROP DATABASE {} WITH (FORCE)", name))
     if current.role:
-        steps += [_terminate(current.name)] if current.backends else []
         steps.append(_statement("DROP ROLE {}", name))
     return steps
 
@@ -76,7 +75,7 @@ def _role(current: Observed, wanted: TenantDatabase) -> list[Change]:
     if current.role_limit != wanted.connection_limit:
         steps.append(_statement("ALTER ROLE {} CONNECTION LIMIT {}", name, sql.Literal(wanted.connection_limit)))
     if current.salt != scram.parse(wanted.verifier or ""):
-        steps += _change_password(current, wanted)
+        steps += [_secret("ALTER ROLE {} PASSWORD {}", wanted), _terminate(wanted.name)]
     return steps
 
 
@@ -86,11 +85,6 @@ def _create_role(wanted: TenantDatabase) -> Change:
         " NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT {} PASSWORD {}"
     )
     return _secret(template, wanted, sql.Literal(wanted.connection_limit))
-
-
-def _change_password(current: Observed, wanted: TenantDatabase) -> list[Change]:
-    """The new verifier, and the end of every session that the old one opened."""
-    return [_secret("ALTER ROLE {} PASSWORD {}", wanted)] + ([_terminate(wanted.name)] if current.backends else [])
 
 
 def _database(current: Observed, wanted: TenantDatabase) -> list[Change]:
@@ -127,7 +121,7 @@ def _close(current: Observed, wanted: TenantDatabase) -> list[Change]:
         return []
     entered = "CREATE" not in current.grants or current.database_limit == DROP_INTERRUPTED
     shut = [_statement("ALTER DATABASE {} ALLOW_CONNECTIONS false", _name(wanted))] if current.open or entered else []
-    return shut + ([_terminate(wanted.name)] if current.backends else [])
+    return shut + ([_terminate(wanted.name)] if shut or current.backends else [])
 
 
 def _terminate(name: str) -> Change:
