@@ -9,6 +9,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import psycopg
+
+from webapp import database_admin
 from webapp.embedded import supervisor, users
 from webapp.embedded.environment import CHECKOUT, Stack, StackError, base_environment, command_line_environment
 
@@ -27,8 +30,25 @@ def run(stack: Stack, environ: Mapping[str, str], *arguments: str) -> str:
     return ended.stdout
 
 
-def migrate(stack: Stack, environ: Mapping[str, str]) -> None:
-    run(stack, environ, "db", "upgrade")
+def database_answers(stack: Stack) -> bool:
+    """Whether the control database is there already, as it is on every start but the first."""
+    try:
+        with psycopg.connect(database_url(stack), connect_timeout=5):
+            return True
+    except psycopg.OperationalError:
+        return False
+
+
+def database_url(stack: Stack) -> str:
+    return stack.secret("worker_database_url").read_text().strip()
+
+
+def migrate(stack: Stack) -> None:
+    """Bring the schema up to date, in this process: another Python would cost a second."""
+    try:
+        database_admin.upgrade(database_url(stack))
+    except psycopg.OperationalError as error:
+        raise StackError(f"The control database cannot be reached: {' '.join(str(error).split())}") from None
 
 
 def ensure_admin(stack: Stack, environ: Mapping[str, str]) -> dict[str, Any]:

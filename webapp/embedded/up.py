@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +48,8 @@ def up(stack: Stack, environ: Mapping[str, str], progress: Progress) -> Started:
     with alone(stack, progress):
         prepare(stack, environ, progress)
         start_supervisor(stack, environ, progress)
-        converge(stack, progress)
+        converge_host(stack, progress)
+        converge_control_database(stack, progress)
         return start_control_plane(stack, environ, progress)
 
 
@@ -101,18 +103,29 @@ def running_programs(stack: Stack) -> frozenset[str]:
     return frozenset(info["name"] for info in supervisor.processes(stack) if info["pid"])
 
 
-def converge(stack: Stack, progress: Progress) -> None:
-    """The host by its playbook, then the control database as the worker's own OS user would make a tenant's."""
+def converge_host(stack: Stack, progress: Progress) -> None:
     with progress.step("Converge PostgreSQL and PgBouncer (playbooks/host.yml)"):
         playbooks.run(stack, progress, "host", "root" if stack.as_root else stack.agent_user)
-    if stack.external_database_url is None:
-        with progress.step("Converge the control database (playbooks/control_plane.yml)"):
-            playbooks.run(stack, progress, "control_plane", stack.agent_user)
+
+
+def converge_control_database(stack: Stack, progress: Progress) -> None:
+    """Make the control database as the worker's OS user makes a tenant's, and migrate it.
+
+    One that is there already is migrated while the playbook looks at it, which saves a second or two of each start.
+    """
+    if stack.external_database_url is not None:
+        with progress.step("Migrate the control database"):
+            control.migrate(stack)
+        return
+    with progress.step("Converge and migrate the control database"), ThreadPoolExecutor(1) as background:
+        playbook = background.submit(playbooks.run, stack, progress, "control_plane", stack.agent_user)
+        if not control.database_answers(stack):
+            playbook.result()
+        control.migrate(stack)
+        playbook.result()
 
 
 def start_control_plane(stack: Stack, environ: Mapping[str, str], progress: Progress) -> Started:
-    with progress.step("Migrate the control database"):
-        control.migrate(stack, environ)
     with progress.step("Start the web app and the worker"):
         supervisor.start_program(stack, "web")
         supervisor.start_program(stack, "worker")
