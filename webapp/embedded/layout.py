@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from dataclasses import dataclass, replace
@@ -113,7 +114,5 @@ def is_as(path: Path, uid: int, gid: int, mode: int) -> bool:
 
 
 def record_settings(stack: Stack) -> None:
-    import json
-
     root = "root" if stack.as_root else stack.agent_user
     write_file(stack, settings_file(stack.home), json.dumps(stack.recorded(), indent=2) + "\n", root, 0o644)

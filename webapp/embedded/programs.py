@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import shlex
 import shutil
@@ -103,7 +104,7 @@ def program_section(stack: Stack, program: Program) -> dict[str, object]:
     options: dict[str, object] = {
         "command": escape(shlex.join(die_with_supervisor(program))),
         "directory": escape(str(program.directory)),
-        "environment": ",".join(f"{key}={quoted(value)}" for key, value in sorted(environment.items())),
+        "environment": ",".join(f"{key}={quoted(key, value)}" for key, value in sorted(environment.items())),
         "autostart": "false",
         "autorestart": "true",
         "startsecs": 1,
@@ -129,10 +130,16 @@ def escape(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def quoted(value: str) -> str:
-    if "\n" in value:
-        raise StackError("A setting that is passed on to the stack must be one line.")
-    return '"' + escape(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+def quoted(name: str, value: str) -> str:
+    """supervisord takes one kind of quotes and no escapes, strips quotes at the ends, and cuts at ` ;` and ` #`."""
+    both_kinds = "'" in value and '"' in value
+    if both_kinds or "\n" in value or value.strip("'\"") != value or re.search(r"\s[;#]", value):
+        raise StackError(
+            f"{name} cannot be passed on: it must be one line, without quotes of both kinds or at its ends, "
+            "and without a blank before ; or #."
+        )
+    mark = "'" if '"' in value else '"'
+    return mark + escape(value) + mark
 
 
 def write_configuration(stack: Stack, environ: Mapping[str, str]) -> bool:

@@ -1,0 +1,63 @@
+"""Which PgBouncer is taken."""
+
+from pathlib import Path
+
+import pytest
+
+from webapp.embedded import pgbouncer, pgbouncer_source
+from webapp.embedded.environment import Stack, StackError
+from webapp.embedded.progress import Progress
+
+
+def program(path: Path, says: str) -> Path:
+    path.write_text(f"#!/bin/sh\necho '{says}'\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("says", "good"),
+    [
+        ("PgBouncer 1.18.0", False),
+        ("PgBouncer 1.20.1", False),
+        ("PgBouncer 1.21.0", True),
+        ("PgBouncer 1.24.1", True),
+        ("PgBouncer 2.0.0", True),
+        ("pgbouncer version 1.24", False),
+        ("", False),
+    ],
+)
+def test_the_floor_is_the_first_with_prepared_statements(tmp_path: Path, says: str, *, good: bool) -> None:
+    assert pgbouncer.is_good(program(tmp_path / "pgbouncer", says)) is good
+
+
+def test_one_that_does_not_run_is_none(tmp_path: Path) -> None:
+    broken = tmp_path / "pgbouncer"
+    broken.write_bytes(b"\x7fELF")
+    broken.chmod(0o755)
+    assert pgbouncer.version(broken) is None
+    assert pgbouncer.version(tmp_path / "missing") is None
+
+
+def test_a_given_one_is_copied_and_replaced_by_a_newer_one(stack: Stack, tmp_path: Path) -> None:
+    for told in ("PgBouncer 1.24.1", "PgBouncer 1.26.1"):
+        given = program(tmp_path / "given", told)
+        pgbouncer.ensure(stack, {"DBHOST_PGBOUNCER_BIN": str(given)}, Progress())
+        assert stack.pgbouncer_executable.read_text() == given.read_text()
+    assert [path.name for path in (stack.home / "bin").iterdir()] == ["pgbouncer"]
+
+
+def test_a_given_one_that_is_too_old_is_refused_by_name(stack: Stack, tmp_path: Path) -> None:
+    given = program(tmp_path / "given", "PgBouncer 1.18.0")
+    with pytest.raises(StackError, match="DBHOST_PGBOUNCER_BIN"):
+        pgbouncer.ensure(stack, {"DBHOST_PGBOUNCER_BIN": str(given)}, Progress())
+
+
+def test_private_headers_link_libevent_in_whole(tmp_path: Path) -> None:
+    library = tmp_path / "usr/lib/x86_64-linux-gnu/libevent.a"
+    library.parent.mkdir(parents=True)
+    library.touch()
+    flags = pgbouncer_source.header_flags(tmp_path)
+    assert flags["LIBEVENT_LIBS"] == str(library)
+    assert f"-L{library.parent}" in flags["LDFLAGS"]
+    assert pgbouncer_source.header_flags(None) == {}
