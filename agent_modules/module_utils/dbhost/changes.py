@@ -5,18 +5,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import LiteralString
 
 from psycopg import sql
 
-from . import scram
+from . import scram, shown
 from .errors import TenantError
 from .observed import Observed
 from .tenants import TenantDatabase
 
 GRANTS = ("CONNECT", "CREATE", "TEMPORARY")
 DROP_INTERRUPTED = -2  # datconnlimit of a database whose DROP did not come to its end
-_HIDDEN = sql.Literal("SCRAM-SHA-256$…")
-_PUBLIC = sql.SQL("PUBLIC")
 
 STATEMENT, HAND_OVER, TERMINATE = "statement", "hand over", "terminate"
 
@@ -40,7 +39,7 @@ def changes(current: Observed, wanted: TenantDatabase) -> list[Change]:
         return _drop(current)
     interrupted = current.database_limit == DROP_INTERRUPTED
     found = Observed(current.name) if interrupted else current
-    leftovers = [_statement("DROP DATABASE {} WITH (FORCE)", _name(wanted))] if interrupted else []
+    leftovers = [_statement("DROP DATABASE {} WITH (FORCE)", wanted.name)] if interrupted else []
     return [*leftovers, *_role(current, wanted), *_database(found, wanted), *_close(current, wanted)]
 
 
@@ -52,7 +51,7 @@ def _require_ours(current: Observed) -> None:
 
 
 def _drop(current: Observed) -> list[Change]:
-    name = sql.Identifier(current.name)
+    name = current.name
     steps = []
     if current.role and current.login:
         steps.append(_statement("ALTER ROLE {} NOLOGIN", name))
@@ -64,7 +63,7 @@ def _drop(current: Observed) -> list[Change]:
 
 
 def _role(current: Observed, wanted: TenantDatabase) -> list[Change]:
-    name, login = _name(wanted), wanted.state == "present"
+    name, login = wanted.name, wanted.state == "present"
     if not current.role:
         return [_create_role(wanted)]
     steps = []
@@ -73,46 +72,48 @@ def _role(current: Observed, wanted: TenantDatabase) -> list[Change]:
     if current.login != login:
         steps.append(_statement("ALTER ROLE {} LOGIN" if login else "ALTER ROLE {} NOLOGIN", name))
     if current.role_limit != wanted.connection_limit:
-        steps.append(_statement("ALTER ROLE {} CONNECTION LIMIT {}", name, sql.Literal(wanted.connection_limit)))
+        steps.append(_statement("ALTER ROLE {} CONNECTION LIMIT {}", name, wanted.connection_limit))
     if current.salt != scram.parse(wanted.verifier or ""):
-        steps += [_secret("ALTER ROLE {} PASSWORD {}", wanted), _terminate(wanted.name)]
+        steps += [_secret("ALTER ROLE {}", wanted.verifier, name), _terminate(name)]
     return steps
 
 
 def _create_role(wanted: TenantDatabase) -> Change:
-    template = (
-        "CREATE ROLE {} " + ("LOGIN" if wanted.state == "present" else "NOLOGIN") + " NOSUPERUSER NOCREATEDB"
-        " NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT {} PASSWORD {}"
-    )
-    return _secret(template, wanted, sql.Literal(wanted.connection_limit))
+    attributes = "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT {}"
+    login = "CREATE ROLE {} LOGIN " if wanted.state == "present" else "CREATE ROLE {} NOLOGIN "
+    return _secret(login + attributes, wanted.verifier, wanted.name, wanted.connection_limit)
 
 
 def _database(current: Observed, wanted: TenantDatabase) -> list[Change]:
-    name, limit = _name(wanted), sql.Literal(wanted.connection_limit)
+    name, limit = wanted.name, wanted.connection_limit
     steps = []
     if not current.database:
         template = "CREATE DATABASE {} TEMPLATE template0 STRATEGY WAL_LOG ALLOW_CONNECTIONS false CONNECTION LIMIT {}"
         steps.append(_statement(template, name, limit))
-    others = current.others if current.database else ("public",)
-    grantees = [_PUBLIC if other == "public" else sql.Identifier(other) for other in others]
-    steps += [_statement("REVOKE ALL ON DATABASE {} FROM {}", name, grantee) for grantee in grantees]
+    steps += [_revoke(name, other) for other in (current.others if current.database else ("public",))]
     steps += _hand_over(current, wanted)
     if current.database and current.database_limit != wanted.connection_limit:
         steps.append(_statement("ALTER DATABASE {} CONNECTION LIMIT {}", name, limit))
     return steps
 
 
+def _revoke(name: str, other: str) -> Change:
+    if other == "public":  # no role can have this name
+        return _statement("REVOKE ALL ON DATABASE {} FROM PUBLIC", name)
+    return _statement("REVOKE ALL ON DATABASE {} FROM {}", name, other)
+
+
 def _hand_over(current: Observed, wanted: TenantDatabase) -> list[Change]:
     """Open the database; before that, give it to its tenant, who cannot connect until the very last grant."""
-    name = _name(wanted)
+    name, once_more = wanted.name, wanted.name in current.others
     grant = _statement("GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {} TO {}", name, name)
     enter = _statement("ALTER DATABASE {} ALLOW_CONNECTIONS true", name)
     opening = [] if current.open or wanted.state != "present" else [enter]
-    if "CREATE" in current.grants and wanted.name not in current.others:
-        return ([] if set(current.grants) == set(GRANTS) else [grant]) + opening
-    shown = f'GRANT "{wanted.name}" TO CURRENT_USER; ALTER SCHEMA public OWNER TO "{wanted.name}"; REVOKE'
+    if "CREATE" in current.grants or once_more:
+        return ([grant] if once_more or set(current.grants) != set(GRANTS) else []) + opening
     entering = [] if current.open else [enter]
-    return [*entering, Change(shown, kind=HAND_OVER), grant]
+    hand_over = "GRANT {0} TO CURRENT_USER; ALTER SCHEMA public OWNER TO {0}; REVOKE"
+    return [*entering, Change(shown.statement(hand_over, name), kind=HAND_OVER), grant]
 
 
 def _close(current: Observed, wanted: TenantDatabase) -> list[Change]:
@@ -120,24 +121,25 @@ def _close(current: Observed, wanted: TenantDatabase) -> list[Change]:
     if wanted.state != "stopped":
         return []
     entered = "CREATE" not in current.grants or current.database_limit == DROP_INTERRUPTED
-    shut = [_statement("ALTER DATABASE {} ALLOW_CONNECTIONS false", _name(wanted))] if current.open or entered else []
+    shut = [_statement("ALTER DATABASE {} ALLOW_CONNECTIONS false", wanted.name)] if current.open or entered else []
     return shut + ([_terminate(wanted.name)] if shut or current.backends else [])
 
 
 def _terminate(name: str) -> Change:
-    return Change(f'End the sessions of "{name}"', kind=TERMINATE)
+    return Change(shown.statement("End the sessions of {}", name), kind=TERMINATE)
 
 
-def _name(wanted: TenantDatabase) -> sql.Identifier:
-    return sql.Identifier(wanted.name)
+def _statement(template: LiteralString, *values: str | int) -> Change:
+    """*template* with its names as identifiers and its numbers as literals."""
+    return Change(shown.statement(template, *values), sql.SQL(template).format(*map(_composable, values)))
 
 
-def _statement(template: str, *values: sql.Composable) -> Change:
-    statement = sql.SQL(template).format(*values)
-    return Change(statement.as_string(None), statement)
+def _secret(template: LiteralString, verifier: str | None, *values: str | int) -> Change:
+    """A statement that ends in *verifier*, which is not shown."""
+    visible = f"{shown.statement(template, *values)} PASSWORD {shown.HIDDEN}"
+    secret = sql.SQL(" PASSWORD {}").format(sql.Literal(verifier))
+    return Change(visible, sql.SQL(template).format(*map(_composable, values)) + secret)
 
 
-def _secret(template: str, wanted: TenantDatabase, *values: sql.Composable) -> Change:
-    shown = sql.SQL(template).format(_name(wanted), *values, _HIDDEN).as_string(None)
-    statement = sql.SQL(template).format(_name(wanted), *values, sql.Literal(wanted.verifier))
-    return Change(shown, statement)
+def _composable(value: str | int) -> sql.Composable:
+    return sql.Identifier(value) if isinstance(value, str) else sql.Literal(value)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import psycopg
-from psycopg import errors, sql
+from psycopg import errors
 
 from . import changes as planning
 from . import ownership, postgres, scram
@@ -132,11 +132,12 @@ def _apply_step(connection: psycopg.Connection, target: Target, name: str, step:
 
 def _in_use(connection: psycopg.Connection, name: str, step: Change) -> TenantError:
     """A role that owns something in another database is never dropped by force: that would be somebody's data."""
-    query = sql.SQL(
-        "SELECT DISTINCT d.datname FROM pg_catalog.pg_shdepend AS s JOIN pg_catalog.pg_database AS d ON d.oid = s.dbid"
-        " WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.refobjid = {}::regrole ORDER BY 1"
-    ).format(sql.Literal(sql.Identifier(name).as_string(None)))
-    found = ", ".join(str(row[0]) for row in connection.execute(query).fetchall())
+    query = (
+        "SELECT DISTINCT d.datname::text FROM pg_catalog.pg_shdepend AS s"
+        " JOIN pg_catalog.pg_roles AS r ON r.oid = s.refobjid AND s.refclassid = 'pg_catalog.pg_authid'::regclass"
+        " JOIN pg_catalog.pg_database AS d ON d.oid = s.dbid WHERE r.rolname = %s ORDER BY 1"
+    )
+    found = ", ".join(str(row[0]) for row in connection.execute(query, [name]).fetchall())
     return TenantError("role_in_use", f"The role still owns things in: {found}.", step=step.shown)
 
 

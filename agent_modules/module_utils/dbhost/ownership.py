@@ -15,6 +15,8 @@ import psycopg
 from psycopg import errors, sql
 from psycopg.rows import class_row
 
+from . import shown
+
 # What belongs to an extension, to PostgreSQL itself or to another object (a serial's sequence, a table's row
 # type) follows its owner and is left alone. ALTER ROUTINE takes functions, procedures and aggregates alike.
 _FOREIGN = """
@@ -80,17 +82,22 @@ class Foreign:
     administered: bool
     arguments: list[list[str]]
 
-    def reference(self) -> sql.Composable:
-        """The object as ALTER names it."""
-        name = sql.Identifier(*([self.schema] if self.schema else []), self.name)
-        if self.kind != "ROUTINE":
-            return name
-        return sql.SQL("{}({})").format(name, sql.SQL(", ").join(sql.Identifier(*part) for part in self.arguments))
+    def path(self) -> list[str]:
+        """The parts of the object's qualified name."""
+        return [self.schema, self.name] if self.schema else [self.name]
+
+    def shown(self) -> str:
+        """The object as ALTER names it, for people."""
+        arguments = ", ".join(shown.identifier(*part) for part in self.arguments)
+        return f"{self.kind} {shown.identifier(*self.path())}" + (f"({arguments})" if self.kind == "ROUTINE" else "")
 
     def alter(self, tenant: str) -> sql.Composed:
         """The statement that gives the object to *tenant*."""
-        template = sql.SQL("ALTER {} {} OWNER TO {}")
-        return template.format(sql.SQL(self.kind), self.reference(), sql.Identifier(tenant))
+        name: sql.Composable = sql.Identifier(*self.path())
+        if self.kind == "ROUTINE":
+            arguments = sql.SQL(", ").join(sql.Identifier(*part) for part in self.arguments)
+            name = sql.SQL("{}({})").format(name, arguments)
+        return sql.SQL("ALTER {} {} OWNER TO {}").format(sql.SQL(self.kind), name, sql.Identifier(tenant))
 
 
 @dataclass
@@ -115,8 +122,8 @@ def repair(connection: psycopg.Connection, tenant: str, *, check: bool) -> Repai
         moved = movable if check else _alter_all(connection, tenant, movable)
     stuck = [item for item in found if item not in moved]
     return Repaired(
-        [item.alter(tenant).as_string(None) for item in moved],
-        [f"{item.kind} {item.reference().as_string(None)} belongs to {item.owner}; left alone." for item in stuck],
+        [f"ALTER {item.shown()} OWNER TO {shown.identifier(tenant)}" for item in moved],
+        [f"{item.shown()} belongs to {item.owner}; left alone." for item in stuck],
     )
 
 

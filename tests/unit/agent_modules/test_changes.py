@@ -83,6 +83,7 @@ NEW = [CREATE, REVOKE, OPEN, HAND_OVER, GRANT]
         (replace(RUNNING, others=("public",)), PRESENT, [REVOKE]),
         (replace(RUNNING, others=('x"y',)), PRESENT, ['REVOKE ALL ON DATABASE "shop" FROM "x""y"']),
         (replace(RUNNING, grants=("CREATE",)), PRESENT, [GRANT]),
+        (replace(RUNNING, grants=(), others=("shop",)), PRESENT, [REVOKE.replace("PUBLIC", '"shop"'), GRANT]),
     ],
 )
 def test_changes(current, wanted, expected):
