@@ -2,12 +2,13 @@
 
 import json
 import os
+import subprocess
 import sys
 from dataclasses import asdict
 
 import click
 
-from webapp.embedded.environment import load
+from webapp.embedded.environment import CHECKOUT, load
 from webapp.embedded.progress import Progress
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -102,4 +103,22 @@ def lint_command() -> None:
         raise click.exceptions.Exit(1)
 
 
-commands = (up_command, down_command, status_command, logs_command, doctor_command, test_command, lint_command)
+@click.command("bench")
+@click.argument("names", nargs=-1)
+@as_json
+def bench_command(names: tuple[str, ...], as_json: bool) -> None:
+    """Measure on a stack of its own, made for this and removed; all figures, or those NAMED."""
+    command = [sys.executable, "-m", "tests.bench", *names, *(["--json"] if as_json else [])]
+    raise click.exceptions.Exit(subprocess.run(command, cwd=CHECKOUT, check=False).returncode)
+
+
+commands = (
+    up_command,
+    down_command,
+    status_command,
+    logs_command,
+    doctor_command,
+    test_command,
+    lint_command,
+    bench_command,
+)

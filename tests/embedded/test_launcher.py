@@ -26,7 +26,7 @@ def checkout(tmp_path: Path) -> Path:
     folder.mkdir()
     for name in ("dbhost", "requirements.txt", "requirements-dev.txt", "requirements-uv.txt"):
         shutil.copy(CHECKOUT / name, folder / name)
-    python = tmp_path / "home/.pyenv/versions/3.14.9/bin/python3.14"
+    python = tmp_path / "home/.asdf/installs/python/3.14.9/bin/python3.14"
     python.parent.mkdir(parents=True)
     python.write_text(FAKE_PYTHON)
     python.chmod(0o755)
@@ -50,7 +50,7 @@ def asked(checkout: Path) -> list[str]:
 def test_it_finds_a_python_of_a_version_manager_without_its_shims(checkout: Path) -> None:
     first = dbhost(checkout, "status", "--json")
     assert first.stdout == "ran status --json\n", first.stderr
-    assert ".pyenv/versions/3.14.9" in first.stderr
+    assert ".asdf/installs/python/3.14.9" in first.stderr
 
 
 def test_a_second_time_it_installs_nothing(checkout: Path) -> None:

@@ -44,6 +44,13 @@ def test_a_second_run_changes_nothing(stack: Stack, name: str, options: tuple[st
     assert changed(playbook(stack, name, *options)) == 0
 
 
+def test_by_hand_it_needs_only_home_and_ports(stack: Stack) -> None:
+    run = subprocess.run(
+        [*playbooks.command("host"), "--check"], env=stack.env, cwd=CHECKOUT, capture_output=True, text=True, check=False
+    )
+    assert changed(run) == 0
+
+
 def test_a_changed_access_rule_is_predicted_and_taken_back(stack: Stack) -> None:
     rules = stack.home / "postgres" / "data" / "pg_hba.conf"
     right = rules.read_text()
