@@ -6,7 +6,6 @@ private API: pinned, and held against the plain command by a test.
 """
 
 import gc
-import importlib
 import json
 import os
 import selectors
@@ -15,42 +14,10 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from webapp.worker import processes
+from webapp.worker import preload, processes
 
 # Ansible reads these when it is imported; a run with other values has to start the plain command.
 READ_AT_IMPORT = ("ANSIBLE_", "LANG", "LC_", "PATH", "HOME", "NO_COLOR")
-PRELOADED = (
-    "ansible.cli.playbook",
-    "ansible.executor.process.worker",
-    "ansible.executor.module_common",
-    "ansible.executor.powershell.module_manifest",
-    "ansible.inventory.manager",
-    "ansible.modules.assert",
-    "ansible.plugins.action.assert",
-    "ansible.plugins.action.normal",
-    "ansible.plugins.callback.default",
-    "ansible.plugins.connection.local",
-    "ansible.plugins.connection.ssh",
-    "ansible.plugins.filter.core",
-    "ansible.plugins.filter.mathstuff",
-    "ansible.plugins.filter.urls",
-    "ansible.plugins.filter.urlsplit",
-    "ansible.plugins.inventory.auto",
-    "ansible.plugins.inventory.host_list",
-    "ansible.plugins.inventory.ini",
-    "ansible.plugins.inventory.script",
-    "ansible.plugins.inventory.yaml",
-    "ansible.plugins.lookup.env",
-    "ansible.plugins.shell.sh",
-    "ansible.plugins.strategy.linear",
-    "ansible.plugins.test.core",
-    "ansible.plugins.test.files",
-    "ansible.plugins.test.mathstuff",
-    "ansible.plugins.test.uri",
-    "ansible.plugins.vars.host_group_vars",
-    "multiprocessing.popen_fork",
-    "multiprocessing.queues",
-)
 REQUEST_TIMEOUT_S = 2.0
 PATIENCE_S = 5.0
 
@@ -241,8 +208,7 @@ def packed_version() -> str:
 
 def main() -> None:
     """Import everything once, then serve."""
-    for name in PRELOADED:
-        importlib.import_module(name)
+    preload.ansible()
     sys.path.remove(str(Path.cwd()))  # as the plain command has it
     gc.freeze()
     ForkServer(sys.argv[1], Path(sys.argv[2])).serve()

@@ -32,6 +32,9 @@ def end(roots: Iterable[int], patience_s: float) -> None:
 
     The tree is taken before the first signal: orphans move to init and could not be found again.
     """
+    roots = [root for root in roots if Path(f"/proc/{root}").exists()]
+    if not roots:
+        return
     members = tree(roots)
     send(members, signal.SIGTERM)
     deadline = time.monotonic() + patience_s

@@ -86,6 +86,7 @@ class PlaybookRun:
             self._outcome.ok = runner.rc == 0 and self._outcome.stopped is None
         finally:
             self._steps.close()
+            processes.end(self._pids(), PATIENCE_S)  # what a crash may have left; usually nothing
             shutil.rmtree(self._folder, ignore_errors=True)
         return self._outcome
 

@@ -1,0 +1,191 @@
+"""The fork server does what the plain command does, declines what it cannot do, and leaves nothing stuck."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+
+from tests.support.rows import VERIFIER, create_many
+from tests.worker.conftest import PRETEND, Workers, wait_until
+from webapp.models import Host
+from webapp.worker import environment, processes
+from webapp.worker.runner import fork_server_environment
+from webapp.worker.warm import Warm
+
+States = Callable[[], dict[str, int]]
+
+
+class Fronts:
+    """Starts fronts the way ansible-runner does, each with a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.pretend = folder / "pretend"
+        self.pretend.mkdir()
+        wanted = {"name": "shop", "generation": 1, "state": "present", "verifier": VERIFIER}
+        (folder / "variables").write_text(json.dumps({"tenant_databases": [wanted]}))
+
+    def start(self, socket: str, **changed: str) -> tuple[subprocess.Popen[bytes], Path]:
+        """One front and its folder."""
+        run = self.folder / uuid.uuid4().hex
+        (run / "job_events").mkdir(parents=True)
+        own = {"AWX_ISOLATED_DATA_DIR": str(run), "DBHOST_PRETEND": str(self.pretend)}
+        variables = environment.of_run({**fork_server_environment(), **own}, run, socket) | changed
+        playbook = [f"@{self.folder / 'variables'}", str(PRETEND / "databases.yml")]
+        command = [*environment.command(), "-i", str(PRETEND / "hosts.yml"), "--limit", "local", "-e", *playbook]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, env=variables, cwd=environment.CHECKOUT, stdout=pipe, stderr=pipe), run
+
+    def run(self, socket: str, **changed: str) -> tuple[int, Path, str]:
+        """One front to its end: exit code, folder, what it wrote to stderr."""
+        process, run = self.start(socket, **changed)
+        _, errors = process.communicate(timeout=60)
+        return process.returncode, run, errors.decode()
+
+
+def pids(run: Path) -> list[int]:
+    file = run / environment.PIDS
+    return [int(pid) for pid in file.read_text().split()] if file.exists() else []
+
+
+def events(run: Path) -> list[tuple[Any, ...]]:
+    """What a run told, without what differs each time."""
+    found = sorted(
+        (json.loads(file.read_text()) for file in (run / "job_events").iterdir()), key=lambda e: e["created"]
+    )
+    keys = ("task", "host", "res", "ok", "changed", "failures")
+    return [(event["event"], *(str(event["event_data"].get(key)) for key in keys)) for event in found]
+
+
+@pytest.fixture
+def fronts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fronts:
+    monkeypatch.setenv("ANSIBLE_HOME", str(tmp_path / "ansible"))
+    return Fronts(tmp_path)
+
+
+@pytest.fixture
+def warm(fronts: Fronts) -> Iterator[Warm]:
+    server = Warm(fronts.folder, fork_server_environment())
+    yield server
+    server.close()
+
+
+def test_a_warm_run_tells_what_a_plain_run_tells(fronts: Fronts, warm: Warm) -> None:
+    told = {}
+    for name, socket in (("plain", ""), ("warm", warm.socket()), ("again", warm.socket())):
+        code, run, errors = fronts.run(socket)
+        assert (code, errors) == (0, "")
+        assert len(pids(run)) == (1 if name == "plain" else 2)
+        told[name] = events(run)
+    assert told["plain"] == told["warm"] == told["again"]
+    assert len(told["plain"]) > 5
+
+
+def test_a_failing_run_fails_in_the_same_way(fronts: Fronts, warm: Warm) -> None:
+    (fronts.pretend / "crash").touch()
+    plain, first, _ = fronts.run("")
+    warmed, second, _ = fronts.run(warm.socket())
+    assert plain == warmed == 2
+    assert events(first) == events(second)
+
+
+def test_packed_modules_are_shared_and_hold_no_variable(fronts: Fronts, warm: Warm) -> None:
+    fronts.run(warm.socket())
+    packed = [file for file in (fronts.folder / "modules").rglob("*pretend*") if file.suffix != ".lock"]
+    assert len(packed) == 2
+    before = {file: file.stat().st_mtime_ns for file in packed}
+    fronts.run(warm.socket())
+    assert {file: file.stat().st_mtime_ns for file in packed} == before
+    assert not any(VERIFIER.encode() in file.read_bytes() for file in packed)
+
+
+@pytest.mark.parametrize("changed", [{"ANSIBLE_FORKS": "7"}, {"LANG": "en_GB.UTF-8", "LC_ALL": "C.UTF-8"}])
+def test_other_settings_are_left_to_the_plain_command(fronts: Fronts, warm: Warm, changed: dict[str, str]) -> None:
+    code, run, _ = fronts.run(warm.socket(), **changed)
+    assert (code, len(pids(run))) == (0, 1)
+
+
+def test_an_absent_server_is_left_to_the_plain_command(fronts: Fronts) -> None:
+    code, run, _ = fronts.run(str(fronts.folder / "nobody-listens"))
+    assert (code, len(pids(run))) == (0, 1)
+
+
+def test_a_changed_configuration_ends_the_server(fronts: Fronts, tmp_path: Path) -> None:
+    configuration = tmp_path / "ansible.cfg"
+    configuration.write_text("[defaults]\n")
+    own = {"ANSIBLE_CONFIG": str(configuration)}
+    warm = Warm(tmp_path, fork_server_environment() | own)
+    try:
+        first = warm.socket()
+        configuration.write_text("[defaults]\nforks = 3\n")
+        code, run, _ = fronts.run(first, **own)
+        assert (code, len(pids(run))) == (0, 1)
+        wait_until(lambda: warm.socket() != first, 5)
+        code, run, _ = fronts.run(warm.socket(), **own)
+        assert (code, len(pids(run))) == (0, 2)
+    finally:
+        warm.close()
+
+
+def started(fronts: Fronts, warm: Warm) -> tuple[subprocess.Popen[bytes], list[int]]:
+    """A front whose module is at work, with all processes of the run."""
+    (fronts.pretend / "wait").touch()
+    front, run = fronts.start(warm.socket())
+    wait_until((fronts.pretend / "entered").exists)
+    members = sorted(processes.tree(pids(run)))
+    assert len(members) >= 4
+    return front, members
+
+
+def assert_gone(members: list[int]) -> None:
+    wait_until(lambda: not processes.parents().keys() & set(members), 10)
+
+
+def test_sigterm_to_the_front_ends_the_run(fronts: Fronts, warm: Warm) -> None:
+    front, members = started(fronts, warm)
+    front.terminate()
+    front.communicate(timeout=15)
+    assert front.returncode != 0
+    assert_gone(members)
+
+
+def test_kill_of_the_front_ends_the_run(fronts: Fronts, warm: Warm) -> None:
+    front, members = started(fronts, warm)
+    front.kill()
+    front.communicate(timeout=15)
+    assert_gone(members)
+    (fronts.pretend / "wait").unlink()
+    code, run, _ = fronts.run(warm.socket())
+    assert (code, len(pids(run))) == (0, 2)
+
+
+def test_the_server_ends_its_runs_with_the_worker(fronts: Fronts, warm: Warm) -> None:
+    front, members = started(fronts, warm)
+    warm.close()
+    front.communicate(timeout=15)
+    assert_gone(members)
+
+
+def test_kill_of_the_fork_server_in_a_run(workers: Workers, host: Host, session: Session, states: States) -> None:
+    workers.flag("wait").touch()
+    process = workers.start()
+    create_many(session, host, 2)
+    wait_until(workers.flag("entered").exists)
+    (server,) = [pid for pid in processes.tree([process.pid]) if is_server(pid, process.pid)]
+    os.kill(server, signal.SIGKILL)
+    time.sleep(0.5)
+    workers.flag("wait").unlink()
+    wait_until(lambda: states() == {"succeeded": 2})
+
+
+def is_server(pid: int, worker: int) -> bool:
+    arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b"fork_server" in arguments and processes.parents().get(pid) == worker
