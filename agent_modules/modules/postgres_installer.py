@@ -10,8 +10,8 @@ module: postgres_installer
 short_description: Give a cluster its provisioner, and put its configuration in force
 description:
   - The one module that works as the superuser, over the local socket.
-  - Makes the role that makes tenant databases, takes the rights of everyone from the cluster's own databases, and reloads
-    the configuration when a file is newer than what is loaded.
+  - Makes the role that makes tenant databases, and takes the rights of everyone from the cluster's own databases.
+  - Reloads the configuration when a file is newer than what is loaded.
   - Waits for a server that is still starting.
 options:
   socket_dir:

@@ -46,7 +46,12 @@ def test_a_second_run_changes_nothing(stack: Stack, name: str, options: tuple[st
 
 def test_by_hand_it_needs_only_home_and_ports(stack: Stack) -> None:
     run = subprocess.run(
-        [*playbooks.command("host"), "--check"], env=stack.env, cwd=CHECKOUT, capture_output=True, text=True, check=False
+        [*playbooks.command("host"), "--check"],
+        env=stack.env,
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert changed(run) == 0
 
