@@ -39,6 +39,7 @@ def main() -> None:
         "worker_tmp_dir": "/dev/shm",  # noqa: S108  # gunicorn's heartbeat file: never on a slow disk
         "limit_request_line": 8190,
         "accesslog": None,
+        "control_socket_disable": True,
     }
     WebServer(options).run()
 

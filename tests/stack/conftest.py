@@ -1,7 +1,9 @@
 """One stack for all tests of this folder; each test makes the databases it needs."""
 
 import secrets
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,15 +13,17 @@ from tests.support.stack import Stack
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("stack") / "home")
-    try:
-        stack.up()
-        stack.user("alice@example.com")
-        stack.user("bob@example.com")
-        yield stack
-    finally:
-        stack.purge()
+def stack() -> Iterator[Stack]:
+    # Not below pytest's own folder: another pytest process closes that one to the stack's OS users again.
+    with tempfile.TemporaryDirectory(prefix="dbhost-stack-") as folder:
+        stack = Stack(Path(folder) / "home")
+        try:
+            stack.up()
+            stack.user("alice@example.com")
+            stack.user("bob@example.com")
+            yield stack
+        finally:
+            stack.purge()
 
 
 @pytest.fixture(scope="session")
