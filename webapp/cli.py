@@ -1,6 +1,7 @@
 """The `dbhost` command: the embedded stack, users and keys, and a client of the REST API."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +11,12 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
-from webapp import database_admin
+from webapp import cli_converge, database_admin
 from webapp.cli_client import auth, databases
 from webapp.cli_embedded import commands as embedded_commands
 from webapp.config import settings
 from webapp.db import make_engine, make_sessions
-from webapp.embedded.environment import use_embedded
+from webapp.embedded.environment import load, use_embedded
 from webapp.services import api_keys, hosts, users
 from webapp.services.actors import SYSTEM
 from webapp.services.errors import ServiceError
@@ -117,6 +118,16 @@ def db_upgrade() -> None:
     """Bring the control database's schema up to date."""
     use_embedded()
     database_admin.upgrade(settings().database_url.get_secret_value())
+
+
+@main.command("converge")
+@click.option("--host", default="local", show_default=True, help="The host's name in the inventory.")
+@click.option("--check", is_flag=True, help="Change nothing; show what drifted.")
+def converge_command(host: str, check: bool) -> None:
+    """Make every database on a host match the desired state. Ends with Ansible's recap."""
+    with control_session() as session:
+        databases = cli_converge.wanted(session, host)
+    raise click.exceptions.Exit(cli_converge.converge(load(os.environ), host, databases, check=check))
 
 
 for command in (*embedded_commands, auth, databases):

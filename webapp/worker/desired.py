@@ -2,17 +2,25 @@
 
 from typing import Any
 
-from webapp.models import Operation
+from webapp.models import Database, Operation
 
 
 def extra_vars(operations: list[Operation]) -> dict[str, Any]:
     """The extra vars of playbooks/databases.yml for these operations' databases."""
-    return {"tenant_databases": [tenant_database(operation) for operation in operations]}
+    return {"tenant_databases": [of_operation(operation) for operation in operations]}
 
 
-def tenant_database(operation: Operation) -> dict[str, Any]:
+def of_operation(operation: Operation) -> dict[str, Any]:
+    """The database's entry, with what this operation asks for once."""
+    once = {
+        "disconnect": operation.kind == "database.restart",
+        "repair_ownership": operation.kind == "database.repair_ownership",
+    }
+    return tenant_database(operation.database) | once
+
+
+def tenant_database(database: Database) -> dict[str, Any]:
     """One entry of `tenant_databases`, as ARCHITECTURE.md and the role's argument spec name it."""
-    database = operation.database
     wanted: dict[str, Any] = {
         "name": database.name,
         "generation": database.generation,
@@ -21,8 +29,6 @@ def tenant_database(operation: Operation) -> dict[str, Any]:
         "pool_size": database.pool_size,
         "pool_mode": database.pool_mode,
         "networks": [],
-        "disconnect": operation.kind == "database.restart",
-        "repair_ownership": operation.kind == "database.repair_ownership",
     }
     if database.desired_state != "absent":
         wanted["verifier"] = database.verifier
