@@ -44,12 +44,8 @@ def variables_file(stack: Stack, databases: list[dict[str, Any]]) -> Iterator[Pa
 def converge(stack: Stack, host: str, databases: list[dict[str, Any]], *, check: bool) -> int:
     """Run databases.yml over *databases* as the agent's OS user, showing its output; returns its exit code."""
     with variables_file(stack, databases) as path:
-        command = [
-            *playbooks.command("databases"),
-            "--extra-vars",
-            f"@{path}",
-            *(["--check", "--diff"] if check else []),
-        ]
+        base = [*playbooks.command("databases")[:-1], host]
+        command = [*base, "--extra-vars", f"@{path}", *(["--check", "--diff"] if check else [])]
         environment = playbooks.environment(stack, stack.agent_user)
         return subprocess.run(
             command,
