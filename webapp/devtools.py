@@ -10,8 +10,12 @@ from pathlib import Path
 
 import click
 
+from webapp.embedded import packages, pgbouncer
+from webapp.embedded.progress import Progress
+
 CHECKOUT = Path(__file__).parent.parent
 PYTHON = sys.executable
+PGBOUNCER = "DBHOST_PGBOUNCER_BIN"
 FAST = "not stack and not browser and not slow"
 
 LINTS: dict[str, list[str]] = {
@@ -27,7 +31,8 @@ LINTS: dict[str, list[str]] = {
 
 def environment() -> dict[str, str]:
     """The environment of a check: nothing of a running installation leaks in, and the venv's programs come first."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DBHOST_", "DATABASE_URL"))}
+    foreign = [name for name in os.environ if name.startswith(("DBHOST_", "DATABASE_URL")) and name != PGBOUNCER]
+    kept = {name: value for name, value in os.environ.items() if name not in foreign}
     kept["PATH"] = f"{Path(PYTHON).parent}{os.pathsep}{kept.get('PATH', os.defpath)}"
     return kept | {"PYTHONPATH": str(CHECKOUT), "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")}
 
@@ -54,6 +59,7 @@ def pytest(*arguments: str) -> list[str]:
 
 def test(tier: str) -> bool:
     """Tier `fast` (lint and the fast tests) or `all`; the fast ones first, so that a mistake is told early."""
+    need_pgbouncer()
     processes = str(min(4, os.cpu_count() or 1))
     steps: list[Callable[[], bool]] = [
         lint,
@@ -67,6 +73,16 @@ def test(tier: str) -> bool:
         ]
     outcomes = [check() for check in steps]
     return all(outcomes)
+
+
+def need_pgbouncer() -> None:
+    """PostgreSQL's libraries and a PgBouncer for the tests of the data plane, had as `up` has them."""
+    packages.install_missing()
+    # Beside the interpreter, since this user's cache may be closed to the OS users that the tests run it as.
+    target = Path(PYTHON).with_name("pgbouncer")
+    if not pgbouncer.is_good(target):
+        pgbouncer.place(pgbouncer.available(Progress()), target)
+    os.environ[PGBOUNCER] = str(target)
 
 
 def need_browser() -> None:

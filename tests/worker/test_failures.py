@@ -108,7 +108,7 @@ def test_a_host_that_the_inventory_does_not_know_is_tried_again(
 ) -> None:
     (operation,) = create_many(session, make_host(session, "unheard-of"), 1)
     workers.start()
-    wait_until(lambda: states() == {"queued": 1} and bool(session.refresh(operation) or operation.attempt))
+    wait_until(lambda: session.refresh(operation) or (operation.state, operation.attempt > 0) == ("queued", True))
     assert (operation.error_code, operation.error_message) == ("AGENT_ERROR", "The run ended without a result.")
 
 

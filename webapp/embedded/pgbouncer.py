@@ -33,11 +33,16 @@ def ensure(stack: Stack, environ: Mapping[str, str], progress: Progress) -> None
         return
     if is_good(target):
         return
+    place(available(progress), target)
+
+
+def available(progress: Progress) -> Path:
+    """A PgBouncer of this machine that is new enough, built into this user's cache when there is none."""
     found = next((path for path in known_places() if is_good(path)), None)
     if found is None:
         with progress.step("Build PgBouncer (once on this machine, under a minute)"):
             found = build(progress)
-    place(found, target)
+    return found
 
 
 def known_places() -> list[Path]:
