@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from webapp.fleet import FleetError, FleetHost, inventory, record, system_packages
-from webapp.fleet.names import MAX_HOSTS, RANGES, FleetNames, bridge_address, free_network, host_address
+from webapp.fleet.names import MAX_HOSTS, RANGES, FleetNames, free_network
 
 LONGEST_INTERFACE_NAME = 15
 
@@ -32,7 +32,8 @@ def test_a_network_that_is_taken_is_passed_over() -> None:
 
 def test_addresses_do_not_collide() -> None:
     network = IPv4Network("10.192.7.0/24")
-    addresses = {host_address(network, number) for number in range(1, MAX_HOSTS + 1)} | {bridge_address(network)}
+    known = record.Record(network, MAX_HOSTS)
+    addresses = {known.address(number) for number in known.numbers()} | {known.bridge_address}
     assert len(addresses) == MAX_HOSTS + 1
     assert all(address in network for address in addresses)
 

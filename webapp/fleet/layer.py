@@ -12,6 +12,7 @@ from webapp.fleet import keys
 from webapp.fleet.errors import FleetError
 
 ADMIN_ID = 1000  # dbhost-admin, as image.sh makes it
+ABOVE = "image"  # the file that names it
 NETWORK = """\
 [Match]
 Name=host0
@@ -35,10 +36,9 @@ class Identity:
     admin_key: Path
 
 
-def ensure_layer(folder: Path, identity: Identity) -> None:
-    """Make the layer once. Later changes are the host's own, as on any disk."""
-    done = folder / "made"
-    if done.exists():
+def ensure_layer(folder: Path, identity: Identity, image: Path) -> None:
+    """Make the layer above *image* once. Later changes are the host's own, as on any disk."""
+    if (folder / ABOVE).exists():
         return
     for name in ("upper", "work", "root"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,15 @@ def ensure_layer(folder: Path, identity: Identity) -> None:
     for path, (text, mode) in _files(identity).items():
         _place(folder / "upper", path, text, mode)
     _own_home(folder / "upper/home/dbhost-admin")
-    done.touch()
+    (folder / ABOVE).write_text(f"{image}\n")  # last: a layer without it is made again
+
+
+def image_below(folder: Path) -> Path:
+    """The image that the layer was made above: a newer one would not fit below it."""
+    image = Path((folder / ABOVE).read_text().strip())
+    if not image.is_dir():
+        raise FleetError(f"The image of this host is gone: {image}. `./dbhost down --purge` removes its disk too.")
+    return image
 
 
 def _require_overlay(folder: Path) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from webapp.fleet import cgroups, network, processes
+from webapp.fleet import cgroups, layer, network, processes
 from webapp.fleet.errors import FleetError
 from webapp.fleet.names import FleetNames
 
@@ -22,12 +22,19 @@ POLL_S = 0.05
 
 @dataclass(frozen=True)
 class Machine:
-    """The host *number* of a fleet; *folder* holds its disk and its console's log."""
+    """The host *number* of a fleet."""
 
     names: FleetNames
     number: int
-    hostname: str
-    folder: Path
+
+    @property
+    def hostname(self) -> str:
+        return f"db{self.number}"
+
+    @property
+    def folder(self) -> Path:
+        """Its disk and its console's log."""
+        return self.names.folder / "hosts" / self.hostname
 
     @property
     def cgroup(self) -> str:
@@ -45,11 +52,12 @@ class Machine:
         pids = cgroups.processes(f"{self.cgroup}/machine/payload/init.scope")
         return min(pids) if pids else None
 
-    def switch_on(self, image: Path) -> None:
+    def switch_on(self) -> None:
         """Boot; returns at once. What a power cut left of the last run is cleared first."""
         cgroups.remove(self.cgroup)
         network.remove_link(self.names, self.number)
         inner = " ".join(str(folder) for folder in cgroups.make(f"{self.cgroup}/machine"))
+        image = layer.image_below(self.folder)
         boot = ["sh", str(processes.SCRIPTS / "boot.sh"), str(image), str(self.folder), processes.JOIN]
         processes.start(
             f"{self.cgroup}/watch",

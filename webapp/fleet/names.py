@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from webapp.fleet.commands import run
@@ -14,8 +14,6 @@ from webapp.fleet.errors import FleetError
 
 # An interface name has at most 15 characters, and nspawn puts "vb-" before the machine's name.
 MAX_HOSTS = 99
-FIRST_HOST_ADDRESS = 11
-PACKAGES_PORT = 3143  # not 3142: a proxy of the machine's own may listen there on every address
 RANGES = IPv4Network("10.192.0.0/11")
 
 
@@ -42,6 +40,29 @@ class FleetNames:
         """For OpenSSH's shared connections, whose path must stay short."""
         return Path(f"/run/dbh{self.tag}")
 
+    @property
+    def record_file(self) -> Path:
+        return self.folder / "fleet.json"
+
+    @property
+    def admin_key_file(self) -> Path:
+        return self.folder / "keys/admin"
+
+    @property
+    def worker_key_file(self) -> Path:
+        return self.folder / "keys/worker"
+
+    @property
+    def known_hosts_file(self) -> Path:
+        return self.folder / "known_hosts"
+
+    @property
+    def inventory_file(self) -> Path:
+        return self.folder / "inventory.yml"
+
+    def host_key_file(self, hostname: str) -> Path:
+        return self.folder / "host_keys" / hostname
+
     def machine(self, number: int) -> str:
         return f"dbh{self.tag}-{number}"
 
@@ -52,14 +73,6 @@ class FleetNames:
     @property
     def link_prefix(self) -> str:
         return f"vb-dbh{self.tag}-"
-
-
-def bridge_address(network: IPv4Network) -> IPv4Address:
-    return network[1]
-
-
-def host_address(network: IPv4Network, number: int) -> IPv4Address:
-    return network[FIRST_HOST_ADDRESS + number - 1]
 
 
 def free_network(tag: str, taken: Iterable[IPv4Network]) -> IPv4Network:

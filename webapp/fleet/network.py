@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-from ipaddress import IPv4Network
 
 from webapp.fleet.commands import run, succeeds
-from webapp.fleet.names import FleetNames, bridge_address
+from webapp.fleet.names import FleetNames
+from webapp.fleet.record import Record
 
 
 def links() -> dict[str, dict[str, object]]:
     return {link["ifname"]: link for link in json.loads(run("ip", "-json", "link", "show"))}
 
 
-def ensure_bridge(names: FleetNames, network: IPv4Network) -> None:
+def ensure_bridge(names: FleetNames, known: Record) -> None:
     """A bridge with the network's first address. It has no uplink, and hosts get no default route."""
     if names.bridge not in links():
         run("ip", "link", "add", "name", names.bridge, "type", "bridge")
     run("ip", "link", "set", "dev", names.bridge, "addrgenmode", "none")  # no IPv6: nothing would be pinned there
-    run("ip", "address", "replace", f"{bridge_address(network)}/{network.prefixlen}", "dev", names.bridge)
+    run("ip", "address", "replace", f"{known.bridge_address}/{known.network.prefixlen}", "dev", names.bridge)
     run("ip", "link", "set", "dev", names.bridge, "up")
 
 

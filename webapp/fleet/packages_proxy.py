@@ -11,9 +11,9 @@ from pathlib import Path
 from webapp.fleet import cgroups, processes
 from webapp.fleet.commands import run
 from webapp.fleet.errors import FleetError
-from webapp.fleet.names import PACKAGES_PORT
 
 OS_USER = "apt-cacher-ng"
+PACKAGES_PORT = 3143  # not 3142: a proxy of the machine's own may listen there on every address
 READY_WITHIN_S = 15.0
 POLL_S = 0.05
 # Without the package's own Remap-* lines: they send Debian's addresses to a list of mirrors, and answer 503 for it.

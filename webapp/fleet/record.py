@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from webapp.fleet import names
+
+FIRST_HOST = 11  # the hosts' place in the network; the bridge has the first address
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,13 @@ class Record:
 
     def numbers(self) -> range:
         return range(1, self.count + 1)
+
+    @property
+    def bridge_address(self) -> IPv4Address:
+        return self.network[1]
+
+    def address(self, number: int) -> IPv4Address:
+        return self.network[FIRST_HOST + number - 1]
 
 
 def read(file: Path) -> Record | None:
