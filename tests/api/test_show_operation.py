@@ -24,7 +24,7 @@ def test_failed(alice: Caller, queued: Operation, idle_worker: ScriptedWorker) -
     idle_worker.outcome = lambda _operation: "failed"
     idle_worker.play_once()
     body = alice.get(f"/api/v1/operations/{queued.id}").get_json()
-    assert body["error"] == {"code": "apply_failed", "message": "The disk is full.", "step": STEPS[0]}
+    assert body["error"] == {"code": "AGENT_ERROR", "message": "The disk is full.", "step": STEPS[0]}
 
 
 def test_not_to_be_told_apart(alice: Caller, bob: Caller, queued: Operation) -> None:

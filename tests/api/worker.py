@@ -78,7 +78,7 @@ class ScriptedWorker:
         run.ended_at = operation.ended_at = datetime.now(UTC)
         database = operation.database
         if outcome == "failed":
-            operation.error_code, operation.error_step = "apply_failed", STEPS[0]
+            operation.error_code, operation.error_step = "AGENT_ERROR", STEPS[0]
             operation.error_message = "The disk is full."
             database.status = "error"
         elif outcome == "succeeded":
@@ -91,6 +91,6 @@ class ScriptedWorker:
 
     def _put_off(self, session: Session, operation: Operation) -> None:
         operation.attempt += 1
-        operation.error_code = "host_unavailable"
+        operation.error_code = "HOST_UNAVAILABLE"
         operation.next_attempt_at = datetime.now(UTC) + timedelta(minutes=5)
         session.commit()

@@ -21,9 +21,18 @@ from webapp.services.errors import ServiceError
 api = routes("events_api", "operations", "/operations")
 HEARTBEAT_S = 15.0
 LONGEST_S = 900.0
+EVENT = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"type": "string", "enum": ["operation", "end"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
 STREAM = {
     "description": "`event: operation` for each change, `event: end` with the final state; data is the operation.",
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    "content": {"text/event-stream": {"schema": EVENT}},
 }
 
 

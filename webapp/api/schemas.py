@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from webapp.services.errors import ValidationFailed
-from webapp.services.names import PATTERN, check_display_name, check_name
+from webapp.services.names import PATTERN, RESERVED, RESERVED_PREFIX, check_display_name, check_name
 
 Status = Literal["creating", "active", "stopped", "deleting", "error", "restoring"]
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
@@ -44,11 +44,13 @@ def _no_nul(value: str) -> str:
     return value
 
 
-Name = Annotated[
-    str,
-    AfterValidator(_rule(check_name)),
-    Field(json_schema_extra={"pattern": f"^{PATTERN.pattern}$", "minLength": 3, "maxLength": 50}, examples=["shop"]),
-]
+NAME_SCHEMA: dict[str, Any] = {
+    "pattern": f"^{PATTERN.pattern}$",
+    "minLength": 3,
+    "maxLength": 50,
+    "not": {"anyOf": [{"enum": sorted(RESERVED)}, {"pattern": f"^{RESERVED_PREFIX}"}]},
+}
+Name = Annotated[str, AfterValidator(_rule(check_name)), Field(json_schema_extra=NAME_SCHEMA, examples=["shop"])]
 DisplayName = Annotated[
     str,
     AfterValidator(_rule(check_display_name)),

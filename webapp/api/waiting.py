@@ -20,7 +20,6 @@ from webapp.services.actors import Actor
 from webapp.services.errors import Conflict, HostUnavailable, OperationFailed
 
 SLOTS = "dbhost_api_waiters"
-UNREACHABLE = "host_unavailable"
 RETRY_AFTER_S = 10
 type Done = Callable[[Operation], Response]
 
@@ -79,12 +78,14 @@ def wait_for(operation_id: uuid.UUID, actor: Actor, patience_s: float) -> Operat
 
 
 def is_unreachable(operation: Operation) -> bool:
-    """Whether the last attempt did not reach the host and another one is to come."""
-    return operation.state == "queued" and operation.error_code == UNREACHABLE
+    """Whether the last attempt that ended did not reach the host."""
+    return operation.is_open and operation.error_code == HostUnavailable.code
 
 
 def _is_hopeless(operation: Operation, left_s: float) -> bool:
-    return is_unreachable(operation) and operation.next_attempt_at > datetime.now(UTC) + timedelta(seconds=left_s)
+    """Whether the next attempt comes too late for the caller."""
+    later = operation.next_attempt_at > datetime.now(UTC) + timedelta(seconds=left_s)
+    return operation.state == "queued" and is_unreachable(operation) and later
 
 
 def _accepted(operation: Operation, preference: Preference) -> Response:

@@ -1,0 +1,64 @@
+"""Schemathesis against the OpenAPI document: what it promises is what comes, whatever is sent."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from flask import Flask
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from sqlalchemy.orm import Session
+
+from tests.api.conftest import Caller, Set
+from tests.api.worker import ScriptedWorker
+from webapp.models import Database, Operation
+
+FEW = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), database=None, derandomize=True)
+
+
+@pytest.fixture
+def app(make_api: Set) -> Flask:
+    many = "100000 per minute"
+    return make_api(wait_timeout_s=0.05, read_rate=many, change_rate=many, sign_in_rate=many)
+
+
+def operations(app: Flask) -> Iterator[Any]:
+    schema = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", app)
+    # Which characters are printable is more than a pattern can say; test_errors.py sends the others.
+    schema.config.generation.update(codec="ascii")
+    for result in schema.get_all_operations():
+        yield result.ok()
+
+
+def test_what_is_allowed(
+    app: Flask, alice: Caller, shop: Database, queued: Operation, idle_worker: ScriptedWorker, session: Session
+) -> None:
+    """Valid requests on a database and an operation that are there."""
+    idle_worker.play_once()
+    ids = {"databases": str(shop.id), "operations": str(queued.id)}
+    headers = {"Authorization": f"Bearer {alice.key}"}
+    for operation in operations(app):
+
+        @FEW
+        @given(case=operation.as_strategy(generation_mode=GenerationMode.POSITIVE))
+        def check(case: Any) -> None:
+            if case.path_parameters:
+                case.path_parameters = {"id": ids[case.path.split("/")[3]]}
+            case.call_and_validate(headers=headers)
+            idle_worker.play_once()
+
+        check()
+
+
+def test_what_is_not(app: Flask, alice: Caller) -> None:
+    """Requests that break the document in one way or another are refused as it says."""
+    headers = {"Authorization": f"Bearer {alice.key}"}
+    for operation in operations(app):
+
+        @FEW
+        @given(case=operation.as_strategy(generation_mode=GenerationMode.NEGATIVE))
+        def check(case: Any) -> None:
+            case.call_and_validate(headers=headers)
+
+        check()
