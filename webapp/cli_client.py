@@ -12,6 +12,7 @@ from rich.console import Console
 from webapp.api_client import FAILED, ApiClient, ApiError, Login, credentials_file, current_login, default_url, store
 
 POLL_S = 0.25
+PAGE = 100
 COLUMNS = ("name", "displayName", "status", "sizeBytes", "id")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the API's answer as JSON.")
 database = click.argument("database", metavar="NAME_OR_ID")
@@ -180,7 +181,7 @@ def _all_pages(client: ApiClient, filters: dict[str, str]) -> list[dict[str, Any
     rows: list[dict[str, Any]] = []
     page = 1
     while True:
-        answer = client.get("/databases", page=page, limit=100, **filters)
+        answer = client.get("/databases", page=page, limit=PAGE, **filters)
         rows += answer["data"]
         if not answer["data"] or len(rows) >= answer["pagination"]["total"]:
             return rows
