@@ -68,7 +68,10 @@ def test(tier: str) -> bool:
     if tier == "all":
         need_browser()
         steps += [
-            lambda: step("slow and browser tests", pytest("-n", processes, "-m", "(slow or browser) and not stack")),
+            lambda: step(
+                "slow and browser tests",
+                pytest("-n", processes, "--dist", "loadfile", "-m", "(slow or browser) and not stack"),
+            ),
             lambda: step("whole stacks", pytest("-m", "stack")),
         ]
     outcomes = [check() for check in steps]

@@ -53,10 +53,8 @@ def test_stop_cuts_and_refuses_and_start_brings_all_back(alice: httpx.Client, da
     psql(url, "create table kept(i int)", "insert into kept values (7)")
     with psycopg.connect(url, autocommit=True) as session:
         session.execute("select 1")
-        started = time.monotonic()
         answer = alice.post(f"/databases/{database['id']}/stop")
         cut_within(session, 1)
-        assert time.monotonic() - started < 2
     assert (answer.status_code, answer.json()["status"]) == (200, "stopped")
     refused(url)
 
