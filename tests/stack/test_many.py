@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,14 +16,16 @@ pytestmark = pytest.mark.stack
 
 
 @pytest.fixture
-def crowd(stack: Stack) -> list[httpx.Client]:
+def crowd(stack: Stack) -> Iterator[list[httpx.Client]]:
     """Five users with room for twenty databases each."""
     clients = []
     for number in range(5):
         email = f"crowd{number}-{time.monotonic_ns()}@example.com"
         stack.user(email)
         clients.append(stack.client(stack.key(email)))
-    return clients
+    yield clients
+    for client in clients:
+        client.close()
 
 
 def create_all(crowd: list[httpx.Client], prefix: str, **headers: str) -> list[httpx.Response]:
