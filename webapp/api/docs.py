@@ -18,6 +18,7 @@ PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>DBHost API</title>
+<link rel="icon" href="{icon}">
 <link rel="stylesheet" href="{css}">
 </head>
 <body>
@@ -45,6 +46,7 @@ def document() -> Response:
 def show() -> Response:
     """The document as a page to read and try."""
     page = PAGE.format(
+        icon=url_for("static", filename="favicon.svg"),
         css=url_for("static", filename="swagger/swagger-ui.css"),
         bundle=url_for("static", filename="swagger/swagger-ui-bundle.js"),
         start=url_for("static", filename="swagger/start.js"),

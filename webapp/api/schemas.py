@@ -58,6 +58,11 @@ DisplayName = Annotated[
 ]
 
 
+def _no_default(schema: dict[str, Any]) -> None:
+    """A value that is not sent is not the same, to a reader of the document, as one that is empty."""
+    schema.pop("default", None)
+
+
 class Body(BaseModel):
     """A request's body: exact types, no unknown fields."""
 
@@ -69,14 +74,10 @@ class NewDatabase(Body):
     display_name: DisplayName
 
 
-def _without_default(schema: dict[str, Any]) -> None:
-    del schema["properties"]["displayName"]["default"]
-
-
 class DatabaseChanges(Body):
     """What is to change; a field that is not sent stays as it is."""
 
-    model_config = ConfigDict(json_schema_extra=_without_default)
+    model_config = ConfigDict(json_schema_extra=lambda schema: _no_default(schema["properties"]["displayName"]))
 
     display_name: DisplayName = ""
 
@@ -109,7 +110,9 @@ class OperationPath(BaseModel):
 
 
 class ChangeHeaders(BaseModel):
-    prefer: str = Field("", alias="Prefer", description="`respond-async` and `wait=n` (RFC 7240).")
+    prefer: str = Field(
+        "", alias="Prefer", description="`respond-async` and `wait=n` (RFC 7240).", json_schema_extra=_no_default
+    )
 
 
 class PostHeaders(ChangeHeaders):
@@ -119,6 +122,7 @@ class PostHeaders(ChangeHeaders):
         max_length=255,
         pattern=r"^[\x21-\x7e]*$",
         description="The same key and body give the first answer again, for a day.",
+        json_schema_extra=_no_default,
     )
 
 
