@@ -60,4 +60,5 @@ def test_the_page_loads_nothing_from_outside(nobody: Caller) -> None:
     assert not OUTSIDE.search(page)
     assert "<script>" not in page
     for address in re.findall(r'(?:src|href)="([^"]+)"', page):
-        assert nobody.get(address).status_code == 200
+        with nobody.get(address) as answer:
+            assert answer.status_code == 200

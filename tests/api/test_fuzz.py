@@ -45,6 +45,9 @@ def test_what_is_allowed(
         def check(case: Any) -> None:
             if case.path_parameters:
                 case.path_parameters = {"id": ids[case.path.split("/")[3]]}
+            # A key used before is refused for its history, which no document can say; test_idempotency.py sends those.
+            if case.headers:
+                case.headers.pop("Idempotency-Key", None)
             case.call_and_validate(headers=headers)
             idle_worker.play_once()
 
