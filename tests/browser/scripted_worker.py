@@ -32,7 +32,7 @@ CHANGES = {"database.create": ['CREATE ROLE "{name}"', 'CREATE DATABASE "{name}"
 class ScriptedWorker:
     """Takes queued operations one by one and lets each step last *step_s*; a database named `*fail*` fails at first."""
 
-    def __init__(self, sessions: sessionmaker[Session], step_s: float = 0.12) -> None:
+    def __init__(self, sessions: sessionmaker[Session], step_s: float = 0.08) -> None:
         self.sessions, self.step_s = sessions, step_s
         self._failed: set[uuid.UUID] = set()
         self._stop = threading.Event()

@@ -1,0 +1,162 @@
+"""A person's way through the dashboard, from sign-in to delete."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+from sqlalchemy import update
+
+from tests.browser.conftest import Site, create, shoot, sign_in
+from tests.browser.scripted_worker import STEPS
+from webapp.models import AuthSession
+
+pytestmark = pytest.mark.browser
+STRING = re.compile(r"postgresql://my-shop-\w{6}:([\w-]{32})@127\.0\.0\.1:6432/my-shop-\w{6}\?sslmode=require")
+CLIPBOARD = {"permissions": ["clipboard-read", "clipboard-write"]}
+
+
+def test_it_works(site: Site, open_page: Callable[..., Page]) -> None:
+    page = open_page(**CLIPBOARD)
+    sign_in(page, site.user())
+    shoot(page, "empty")
+    page.get_by_role("main").get_by_role("link", name="Create database").last.click()
+    page.get_by_label("Display name").fill("My shop")
+    expect(page.locator("#derived code")).to_have_text(re.compile(r"^my-shop-\w{6}$"))
+    shoot(page, "create")
+    page.get_by_role("button", name="Create database").click()
+    watch_the_steps(page)
+    reveal_and_copy(page)
+
+
+def watch_the_steps(page: Page) -> None:
+    """The steps appear one after another without a reload; then the page is a finished database's."""
+    page.evaluate("window.neverReloaded = true")
+    steps = page.locator(".steps li")
+    expect(steps.nth(1)).to_be_visible()
+    early = steps.count()
+    shoot(page, "creating")
+    expect(page.get_by_role("progressbar", name="Progress")).to_be_visible()
+    page.get_by_text("Database created in").wait_for()
+    assert early < len(STEPS)
+    assert page.evaluate("window.neverReloaded") is True
+    expect(page.locator(".title-row .status")).to_have_text("Active")
+    shoot(page, "created", full_page=True)
+
+
+def reveal_and_copy(page: Page) -> None:
+    """Copying works while the password is masked; revealing shows what was copied; hiding masks it again."""
+    string = page.locator("#connection-string")
+    expect(string).to_contain_text(":••••••••••••@")
+    page.get_by_role("button", name="Copy connection string").click()
+    expect(page.get_by_text("Connection string copied")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    found = STRING.fullmatch(copied)
+    assert found is not None, copied
+    assert found[1] not in page.content()
+    page.get_by_role("button", name="Reveal the password").click()
+    expect(string).to_have_text(copied)
+    shoot(page, "revealed")
+    page.get_by_role("tab", name="Django").click()
+    page.get_by_role("button", name="Copy django snippet").click()
+    expect(page.get_by_text("Django snippet copied")).to_be_visible()
+    assert f'"PASSWORD": "{found[1]}"' in page.evaluate("navigator.clipboard.readText()")
+    page.get_by_role("link", name="Hide the password").click()
+    expect(string).to_contain_text("••••")
+    assert found[1] not in page.content()
+
+
+def test_stop_start_reset_and_rename(page: Page) -> None:
+    create(page, "My shop")
+    page.get_by_role("link", name="Stop").click()
+    page.get_by_role("button", name="Stop database").click()
+    page.get_by_text("Database stopped in").wait_for()
+    expect(page.get_by_text("This database is stopped")).to_be_visible()
+    page.get_by_role("button", name="Start").click()
+    page.get_by_text("Database started in").wait_for()
+    page.get_by_role("link", name="Reset password").click()
+    page.get_by_role("button", name="Reset password").click()
+    page.get_by_text("Password reset in").wait_for()
+    page.get_by_role("link", name="Rename").click()
+    page.get_by_label("Display name").fill("Our shop")
+    page.get_by_role("button", name="Rename").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Our shop")
+    expect(page.get_by_text("Database renamed")).to_be_visible()
+
+
+def test_delete_waits_for_the_typed_name(page: Page) -> None:
+    create(page, "My shop")
+    name = page.locator("#value-name").inner_text()
+    page.get_by_role("link", name="Delete").click()
+    confirm = page.get_by_role("button", name="Delete this database")
+    expect(confirm).to_be_disabled()
+    page.get_by_label("to confirm").fill(name[:-1])
+    expect(confirm).to_be_disabled()
+    page.get_by_label("to confirm").fill(name)
+    shoot(page, "delete")
+    confirm.click()
+    page.get_by_text("Its data, role and pool entry are gone").wait_for()
+    shoot(page, "deleted")
+    page.get_by_role("link", name="Back to the databases").click()
+    expect(page.get_by_text("Create your first database")).to_be_visible()
+
+
+def test_a_failure_says_why_and_a_retry_heals_it(page: Page) -> None:
+    page.goto("/databases/new")
+    page.get_by_label("Display name").fill("Will fail")
+    page.get_by_role("button", name="Create database").click()
+    page.get_by_text("Creating the database failed").wait_for()
+    expect(page.get_by_text("The host has no space left")).to_be_visible()
+    shoot(page, "failed")
+    page.get_by_role("button", name="Retry").click()
+    page.get_by_text("Database created in").wait_for()
+
+
+def test_the_list_narrows_while_one_types(page: Page) -> None:
+    for name in ("Blog", "Shop"):
+        create(page, name)
+    page.goto("/databases")
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(2)
+    shoot(page, "list")
+    page.keyboard.press("/")
+    page.keyboard.type("blo")
+    expect(rows).to_have_count(1)
+    assert page.url.endswith("?search=blo&status=")
+    page.get_by_text("Stopped", exact=True).click()
+    expect(page.get_by_text("No database matches")).to_be_visible()
+
+
+def test_a_session_ended_elsewhere_leads_to_the_sign_in(site: Site, page: Page) -> None:
+    create(page, "My shop")
+    with site.sessions() as session:
+        session.execute(update(AuthSession).values(revoked_at=AuthSession.created_at))
+        session.commit()
+    page.goto("/databases")
+    expect(page.get_by_role("heading", name="Sign in to DBHost")).to_be_visible()
+
+
+def test_everything_works_without_javascript(site: Site, open_page: Callable[..., Page]) -> None:
+    page = open_page(java_script_enabled=False)
+    sign_in(page, site.user())
+    page.goto("/databases/new")
+    page.get_by_label("Display name").fill("My shop")
+    page.get_by_role("button", name="Create database").click()
+    reload_until(page, "Database created in")
+    page.get_by_role("button", name="Reveal the password").click()
+    expect(page.locator("#connection-string")).to_have_text(STRING)
+    expect(page.get_by_role("heading", name="Prisma")).to_be_visible()
+    name = page.locator("#value-name").inner_text()
+    page.get_by_role("link", name="Delete").click()
+    page.get_by_label("to confirm").fill(name)
+    page.get_by_role("button", name="Delete this database").click()
+    reload_until(page, "Database deleted")
+
+
+def reload_until(page: Page, text: str) -> None:
+    for _ in range(50):
+        if page.get_by_text(text).count():
+            return
+        page.wait_for_timeout(200)
+        page.reload()
+    raise AssertionError(f"{text!r} never appeared")
