@@ -22,6 +22,8 @@ from webapp.models import Database
 def url(app: Flask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """The address of the app, served until the test ends; the person's configuration is in tmp_path."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for variable in ("DBHOST_API_KEY", "DBHOST_API_URL"):
+        monkeypatch.delenv(variable, raising=False)
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
