@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from tests.api.conftest import Caller, problem
 from tests.api.worker import ScriptedWorker
+from webapp.api import changes
 from webapp.models import Database, IdempotencyKey, Operation
 from webapp.services import idempotency
 
@@ -113,8 +114,18 @@ def test_kept_for_a_day(alice: Caller, worker: ScriptedWorker, session: Session,
     fresh = alice.post(path, headers=KEY)
     assert fresh.status_code == 200
     assert "Idempotency-Replayed" not in fresh.headers
+
+
+def test_removed_after_its_day(
+    alice: Caller, worker: ScriptedWorker, session: Session, shop: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "TIDY_EVERY_S", 0.0)
+    path = f"{PATH}/{shop.id}/restart"
+    assert alice.post(path, headers=KEY).status_code == 200
     session.execute(text("UPDATE idempotency_keys SET expires_at = now() - interval '1 second'"))
-    assert idempotency.purge_expired(session) == 1
+    session.commit()
+    assert alice.post(path, headers={"Idempotency-Key": "another"}).status_code == 200
+    assert [row.key for row in session.scalars(select(IdempotencyKey))] == ["another"]
 
 
 def test_refused_keys(alice: Caller) -> None:

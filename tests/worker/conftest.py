@@ -41,9 +41,9 @@ class Workers:
         self.home.mkdir()
         self.pretend.mkdir()
 
-    def start(self, **environment: str) -> subprocess.Popen[bytes]:
+    def start(self, *, playbook: Path = PRETEND / "databases.yml", **environment: str) -> subprocess.Popen[bytes]:
         """One worker; `environment` overrides settings."""
-        command = [sys.executable, "-m", "tests.worker.program", str(PRETEND / "databases.yml")]
+        command = [sys.executable, "-m", "tests.worker.program", str(playbook)]
         variables = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("DBHOST_", "ANSIBLE_"))},
             "DATABASE_URL": self.url,

@@ -1,6 +1,7 @@
 """One change by the API: claim the idempotency key, queue the operation, commit once, wait, answer."""
 
 import json
+import time
 from collections.abc import Callable
 from hashlib import sha256
 
@@ -18,6 +19,8 @@ from webapp.services.errors import OperationInProgress
 from webapp.services.idempotency import Claim, StoredAnswer
 
 KEPT_HEADERS = ("Content-Type", "Location", "Preference-Applied")
+TIDY_EVERY_S = 60.0
+_tidied = {"at": time.monotonic()}
 type Ask = Callable[[Session, Actor], Operation]
 
 
@@ -45,6 +48,7 @@ def carry_out(headers: ChangeHeaders, ask: Ask, done: Done) -> Response:
     if claimed and response.status_code < 300:
         remember(current_session(), claimed, response)
         current_session().commit()
+        _tidy(current_session())
     return response
 
 
@@ -73,6 +77,14 @@ def replay(stored: StoredAnswer) -> Response:
 def nothing_changed() -> None:
     """Tell the guard that this POST or PATCH has no event to record, since it changed nothing."""
     guards.mark_audited()
+
+
+def _tidy(session: Session) -> None:
+    """Once a minute and process, remove the keys whose day is over: some hold a password."""
+    if time.monotonic() - _tidied["at"] > TIDY_EVERY_S:
+        _tidied["at"] = time.monotonic()
+        idempotency.purge_expired(session)
+        session.commit()
 
 
 def _request_hash() -> bytes:

@@ -19,6 +19,7 @@ from webapp.worker import environment, processes, report
 from webapp.worker.steps import Steps
 
 LOOK_S = 0.2
+SETTINGS = {"pexpect_timeout": LOOK_S, "suppress_output_file": True}
 PATIENCE_S = 5.0
 TOTALS = ("ok", "changed", "failures", "dark", "skipped", "processed")
 ENDINGS = {"runner_on_skipped": "skipped", "runner_on_failed": "failed", "runner_on_unreachable": "unreachable"}
@@ -91,7 +92,7 @@ class PlaybookRun:
         return self._outcome
 
     def _configure(self) -> Any:
-        self._write_variables()
+        self._write_inputs()
         config = RunnerConfig(
             private_data_dir=str(self._folder),
             project_dir=str(environment.CHECKOUT),
@@ -101,20 +102,23 @@ class PlaybookRun:
             ident=str(self._job.run_id),
             fact_cache_type="none",
             quiet=True,
-            settings={"pexpect_timeout": LOOK_S, "suppress_output_file": True},
         )
         config.prepare()
         config.env = environment.of_run(config.env, self._folder, self._warm_socket)
         config.command = [*environment.command(), *config.command[1:]]
         return config
 
-    def _write_variables(self) -> None:
-        """Into env/extravars, never onto the command line, which every user of the machine can read."""
+    def _write_inputs(self) -> None:
+        """The variables never go onto the command line, which every user of the machine can read.
+
+        The settings go into a file too: ansible-runner forgets those of its arguments when it finds none.
+        """
         folder = self._folder / "env"
         folder.mkdir(mode=0o700)
-        descriptor = os.open(folder / "extravars", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(self._job.variables, file)
+        for name, content in (("extravars", self._job.variables), ("settings", SETTINGS)):
+            descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(content, file)
 
     def _look(self) -> bool:
         """Called between events: end the run when asked to. Never hands the killing to ansible-runner."""

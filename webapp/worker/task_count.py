@@ -27,14 +27,16 @@ def count_task(task: Mapping[str, Any], roles: Path) -> int:
     """One, or as many as the imported role's file has."""
     for name in IMPORTS:
         if name in task:
-            return count_role(roles / str(task[name]["name"]), str(task[name].get("tasks_from", "main")))
+            options = task[name]
+            checked = options.get("rolespec_validate", True)
+            return count_role(roles / str(options["name"]), str(options.get("tasks_from", "main")), checked=checked)
     return 1
 
 
-def count_role(role: Path, entry: str) -> int:
-    """The tasks of one file of a role; Ansible puts one in front when the entry has an argument spec."""
+def count_role(role: Path, entry: str, *, checked: bool = True) -> int:
+    """The tasks of one file of a role; Ansible puts one in front when the entry has an argument spec to check."""
     tasks = yaml.safe_load((role / "tasks" / f"{entry}.yml").read_text(encoding="utf-8")) or []
-    return len(tasks) + has_argument_spec(role, entry)
+    return len(tasks) + (checked and has_argument_spec(role, entry))
 
 
 def has_argument_spec(role: Path, entry: str) -> bool:
