@@ -13,7 +13,7 @@ from tests.support.rows import create_many
 from tests.worker.conftest import Workers, wait_until
 from webapp.models import Host, Operation, Run
 from webapp.services import doorbell
-from webapp.worker.workplace import base
+from webapp.worker.workplace import folders, in_memory
 
 States = Callable[[], dict[str, int]]
 
@@ -136,12 +136,13 @@ def test_a_dead_workers_folder_is_swept(workers: Workers, host: Host, session: S
     first = workers.start()
     create_many(session, host, 1)
     wait_until(workers.flag("entered").exists)
-    assert len(list(base(workers.home).glob("worker-*"))) == 1
+    assert len(list(folders(workers.home))) == 1
     kill(first)
     workers.flag("wait").unlink()
     second = workers.start()
     wait_until(lambda: states() == {"succeeded": 1})
-    assert len(list(base(workers.home).glob("worker-*"))) == 1
+    assert len(list(folders(workers.home))) == 1
     second.terminate()
     second.wait(15)
-    assert not base(workers.home).exists() or not list(base(workers.home).glob("worker-*"))
+    assert list(folders(workers.home)) == []
+    assert not in_memory(workers.home).exists()

@@ -14,7 +14,7 @@ from tests.worker.conftest import Workers, wait_until
 from webapp.models import Host
 from webapp.services import doorbell
 from webapp.worker.environment import passes
-from webapp.worker.workplace import base
+from webapp.worker.workplace import folders
 
 CANARY = "canary-5e1f0c"
 VERIFIER = f"SCRAM-SHA-256$4096:{CANARY}$c3RvcmVk:c2VydmVy"
@@ -84,10 +84,10 @@ def test_no_secret_leaves_the_private_folder(
     assert CANARY not in session.scalar(text(QUEUE))
     workers.flag("wait").touch()
     process = workers.start(**SECRETS)
-    private = base(workers.home)
     with watched(process.pid) as seen:
         wait_until(workers.flag("entered").exists)
-        (variables,) = files_with_canary(private)
+        (folder,) = folders(workers.home)
+        (variables,) = files_with_canary(folder)
         assert variables.name == "extravars"
         assert [path.stat().st_mode & 0o077 for path in (variables, *variables.parents[:4])] == [0] * 5
         workers.flag("wait").unlink()
@@ -97,7 +97,7 @@ def test_no_secret_leaves_the_private_folder(
     assert seen == []
     assert CANARY not in workers.log.read_text()
     assert files_with_canary(workers.home) == []
-    assert not private.exists()
+    assert list(folders(workers.home)) == []
     for table in ("operations", "runs", "run_steps", "audit_events", "procrastinate_jobs"):
         assert CANARY not in (session.scalar(text(TABLES.format(table))) or "")
 

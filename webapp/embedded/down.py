@@ -8,6 +8,7 @@ from pathlib import Path
 from webapp.embedded import access, layout, processes, supervisor, up
 from webapp.embedded.environment import Stack, StackError
 from webapp.embedded.progress import Progress
+from webapp.worker import workplace
 
 
 def down(stack: Stack, progress: Progress) -> None:
@@ -37,6 +38,7 @@ def purge(stack: Stack, progress: Progress) -> None:
         return
     with up.alone(stack, progress), progress.step(f"Remove {stack.home}"):
         stop(stack)
+        workplace.sweep(stack.home)  # in memory, not below the home; a killed worker leaves it
         if layout.has_outside_sockets(stack):
             shutil.rmtree(stack.socket_dir, ignore_errors=True)
         access.revoke(stack)

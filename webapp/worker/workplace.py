@@ -7,18 +7,27 @@ import os
 import shutil
 import stat
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # only below a folder that is checked to be ours and 0700
 LOCK = "lock"
 
 
-def base(home: Path) -> Path:
-    """Where the workers of *home* keep their folders: on tmpfs when it is there and ours, else in the home."""
-    home = home.absolute()
-    name = hashlib.sha256(f"{home}:{os.geteuid()}".encode()).hexdigest()[:12]
-    in_memory = SHARED_MEMORY / f"dbhost-{name}"
-    return in_memory if SHARED_MEMORY.is_dir() and make_private(in_memory) else home / "runs"
+def in_memory(home: Path) -> Path:
+    """Where the workers of *home* have their folders when they are on tmpfs."""
+    return SHARED_MEMORY / f"dbhost-{hashlib.sha256(os.fsencode(home.absolute())).hexdigest()[:12]}"
+
+
+def on_disk(home: Path) -> Path:
+    """Where they are otherwise."""
+    return home.absolute() / "runs"
+
+
+def folders(home: Path) -> Iterator[Path]:
+    """The workers' folders of *home* on this machine, of living and of dead ones."""
+    for base in (in_memory(home), on_disk(home)):
+        yield from base.glob("worker-*")
 
 
 def make_private(folder: Path) -> bool:
@@ -35,9 +44,12 @@ class Workplace:
     """One worker's folder. Its lock file holds the worker's number in the queue, for whoever sweeps up after it."""
 
     def __init__(self, home: Path) -> None:
-        self.base = base(home)
-        self.base.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.folder = self.base / f"worker-{uuid.uuid4().hex[:12]}"
+        self.home = home
+        base = in_memory(home)
+        if not make_private(base):
+            base = on_disk(home)
+            base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder = base / f"worker-{uuid.uuid4().hex[:12]}"
         self.folder.mkdir(mode=0o700)
         self._lock = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
@@ -54,18 +66,26 @@ class Workplace:
         return folder
 
     def close(self) -> None:
-        """Remove the folder, and its place in memory when no other worker uses it."""
+        """Remove the folder, and the place in memory when no other worker uses it."""
         shutil.rmtree(self.folder, ignore_errors=True)
         os.close(self._lock)
-        if self.base.parent == SHARED_MEMORY:
-            with contextlib.suppress(OSError):
-                self.base.rmdir()
+        leave_memory(self.home)
 
 
 def sweep(home: Path) -> list[int]:
-    """Remove the folders of dead workers of *home* on this machine; their numbers in the queue."""
-    folders = base(home).glob("worker-*")
-    return [number for folder in folders if (number := sweep_one(folder)) is not None]
+    """Remove what dead workers of *home* left on this machine; their numbers in the queue.
+
+    `dbhost down --purge` calls it too, when all workers have ended: then nothing is left.
+    """
+    numbers = [number for folder in list(folders(home)) if (number := sweep_one(folder)) is not None]
+    leave_memory(home)
+    return numbers
+
+
+def leave_memory(home: Path) -> None:
+    """Remove the place in memory if it is empty."""
+    with contextlib.suppress(OSError):
+        in_memory(home).rmdir()
 
 
 def sweep_one(folder: Path) -> int | None:
