@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from tests.browser.scripted_worker import STEPS, ScriptedWorker
 from tests.web.conftest import Browser
 from webapp.models import Database, Operation
+from webapp.web.words import step_words
 
 
 @pytest.fixture
@@ -22,6 +23,11 @@ def test_it_works(alice: Browser, worker: ScriptedWorker, stopping: Operation) -
     page = alice.page(f"/operations/{stopping.id}")
     assert "Database stopped" in page
     assert all(step.replace("'", "&#39;") in page for step in STEPS)
+
+
+def test_ansible_s_own_check_is_named_plainly() -> None:
+    assert step_words("Validating arguments against arg spec 'main' - Tenant roles") == "Check the role's arguments"
+    assert step_words("Ensure tenant roles and databases") == "Ensure tenant roles and databases"
 
 
 def test_the_list_filters_by_state(alice: Browser, stopping: Operation) -> None:

@@ -79,6 +79,7 @@ def register(app: Flask) -> None:
         MASK=MASK,
         operation_words=words.operation_words,
         headline=words.headline,
+        step_words=words.step_words,
         action_words=words.action_words,
         action_icon=words.action_icon,
         event_subject=words.event_subject,
