@@ -1,3 +1,3 @@
 """Fixtures that every test may use."""
 
-pytest_plugins = ["tests.support.control", "tests.support.dataplane"]
+pytest_plugins = ["tests.support.control", "tests.support.dataplane", "tests.worker.fixtures"]

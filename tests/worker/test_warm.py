@@ -1,81 +1,24 @@
 """The fork server does what the plain command does, declines what it cannot do, and leaves nothing stuck."""
 
-import json
 import os
 import signal
 import subprocess
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
 
 from tests.support.rows import VERIFIER, create_many
-from tests.worker.conftest import PRETEND, Workers, wait_until
+from tests.worker.conftest import Workers, wait_until
+from tests.worker.fronts import Fronts, events, pids
 from webapp.models import Host
-from webapp.worker import environment, processes
+from webapp.worker import processes
 from webapp.worker.runner import fork_server_environment
 from webapp.worker.warm import Warm
 
 States = Callable[[], dict[str, int]]
-
-
-class Fronts:
-    """Starts fronts the way ansible-runner does, each with a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.pretend = folder / "pretend"
-        self.pretend.mkdir()
-        wanted = {"name": "shop", "generation": 1, "state": "present", "verifier": VERIFIER}
-        (folder / "variables").write_text(json.dumps({"tenant_databases": [wanted]}))
-
-    def start(self, socket: str, **changed: str) -> tuple[subprocess.Popen[bytes], Path]:
-        """One front and its folder."""
-        run = self.folder / uuid.uuid4().hex
-        (run / "job_events").mkdir(parents=True)
-        own = {"AWX_ISOLATED_DATA_DIR": str(run), "DBHOST_PRETEND": str(self.pretend)}
-        variables = environment.of_run({**fork_server_environment(), **own}, run, socket) | changed
-        playbook = [f"@{self.folder / 'variables'}", str(PRETEND / "databases.yml")]
-        command = [*environment.command(), "-i", str(PRETEND / "hosts.yml"), "--limit", "local", "-e", *playbook]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, env=variables, cwd=environment.CHECKOUT, stdout=pipe, stderr=pipe), run
-
-    def run(self, socket: str, **changed: str) -> tuple[int, Path, str]:
-        """One front to its end: exit code, folder, what it wrote to stderr."""
-        process, run = self.start(socket, **changed)
-        _, errors = process.communicate(timeout=60)
-        return process.returncode, run, errors.decode()
-
-
-def pids(run: Path) -> list[int]:
-    file = run / environment.PIDS
-    return [int(pid) for pid in file.read_text().split()] if file.exists() else []
-
-
-def events(run: Path) -> list[tuple[Any, ...]]:
-    """What a run told, without what differs each time."""
-    found = sorted(
-        (json.loads(file.read_text()) for file in (run / "job_events").iterdir()), key=lambda e: e["created"]
-    )
-    keys = ("task", "host", "res", "ok", "changed", "failures")
-    return [(event["event"], *(str(event["event_data"].get(key)) for key in keys)) for event in found]
-
-
-@pytest.fixture
-def fronts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fronts:
-    monkeypatch.setenv("ANSIBLE_HOME", str(tmp_path / "ansible"))
-    return Fronts(tmp_path)
-
-
-@pytest.fixture
-def warm(fronts: Fronts) -> Iterator[Warm]:
-    server = Warm(fronts.folder, fork_server_environment())
-    yield server
-    server.close()
 
 
 def test_a_warm_run_tells_what_a_plain_run_tells(fronts: Fronts, warm: Warm) -> None:

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from webapp.worker import preload, processes
+from webapp.worker import in_process, preload, processes
 
 # Ansible reads these when it is imported; a run with other values has to start the plain command.
 READ_AT_IMPORT = ("ANSIBLE_", "LANG", "LC_", "PATH", "HOME", "NO_COLOR")
@@ -41,6 +41,7 @@ class ForkServer:
 
     def __init__(self, path: str, module_cache: Path) -> None:
         self.module_cache = module_cache
+        self.modules = packed_version()
         self.environment = relevant(dict(os.environ))
         self.configuration = os.environ.get("ANSIBLE_CONFIG", "")
         self.configured = state_of(self.configuration)
@@ -93,7 +94,7 @@ class ForkServer:
         """Start the run in a child; its end comes through a pidfd."""
         pid = os.fork()
         if pid == 0:
-            become(request, descriptors, self.module_cache)
+            become(request, descriptors, self.module_cache, self.modules)
         connection.sendall(f"{pid}\n".encode())
         watched = os.pidfd_open(pid)
         self.children[pid] = connection
@@ -142,8 +143,11 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
     return json.loads(body), list(descriptors)
 
 
-def become(request: dict[str, Any], descriptors: list[int], module_cache: Path) -> NoReturn:
-    """In the child: take the front's place and run the playbook. Never returns into the server."""
+def become(request: dict[str, Any], descriptors: list[int], module_cache: Path, modules: str) -> NoReturn:
+    """In the child: take the front's place and run the playbook. Never returns into the server.
+
+    *modules* is the version of our modules that the server imported.
+    """
     code = 1
     try:
         os.setsid()
@@ -154,6 +158,8 @@ def become(request: dict[str, Any], descriptors: list[int], module_cache: Path) 
         os.chdir(request["folder"])
         os.environ.clear()
         os.environ.update(request["environment"])
+        if packed_version() == modules:
+            in_process.install()
         code = run_playbook(request["arguments"], module_cache)
     finally:
         flush()
@@ -209,6 +215,7 @@ def packed_version() -> str:
 def main() -> None:
     """Import everything once, then serve."""
     preload.ansible()
+    in_process.preload()
     sys.path.remove(str(Path.cwd()))  # as the plain command has it
     gc.freeze()
     ForkServer(sys.argv[1], Path(sys.argv[2])).serve()
