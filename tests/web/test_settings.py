@@ -31,7 +31,7 @@ def test_a_password_that_cannot_be_is_explained(alice: Browser) -> None:
     cases = {
         "The current password is wrong.": {"current": "not this one", "new": NEW, "repeated": NEW},
         "This differs from the first.": {"current": PASSWORD, "new": NEW, "repeated": "something else"},
-        "Use 10 to 256 characters.": {"current": PASSWORD, "new": "short", "repeated": "short"},
+        "Use 8 to 256 characters.": {"current": PASSWORD, "new": "short", "repeated": "short"},
     }
     for message, form in cases.items():
         response = alice.post("/settings/password", **form)

@@ -7,7 +7,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from webapp.services.errors import ValidationFailed
 
-MIN_LENGTH = 10
+MIN_LENGTH = 8  # NIST SP 800-63B
 MAX_LENGTH = 256
 _hasher = PasswordHasher()
 
