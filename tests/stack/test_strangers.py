@@ -157,7 +157,7 @@ def test_secrets_are_closed_files_and_appear_in_no_log(stack: Stack, hers: dict[
     for path in texts:
         content = path.read_bytes()
         assert hers["password"].encode() not in content, path
-        assert b"SCRAM-SHA-256$4096" not in content, path
+        assert b"SCRAM-SHA-256$" not in content, path
     left = [path for path in (stack.home / "runs").rglob("*") if path.is_file() and path.parts[-2] == "env"]
     assert left == []
     with stack.control() as connection:
@@ -167,4 +167,4 @@ def test_secrets_are_closed_files_and_appear_in_no_log(stack: Stack, hers: dict[
             )
             for (row,) in rows:
                 assert hers["password"] not in row
-                assert "SCRAM-SHA-256$4096" not in row
+                assert "SCRAM-SHA-256$" not in row

@@ -7,7 +7,7 @@ psycopg before 3.2 cannot render an identifier without a connection, and a decis
 
 from __future__ import annotations
 
-HIDDEN = "'SCRAM-SHA-256$…'"
+HIDDEN = "'…'"
 
 
 def identifier(*parts: str) -> str:
