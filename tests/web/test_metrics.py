@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from tests.support.reports import database_report, keep, make_report
 from tests.web.conftest import Browser
 from webapp.models import Database
-from webapp.services import metrics
+from webapp.services import metrics, plans
 from webapp.services.metrics import Metrics, Point
 from webapp.web import plots
 
@@ -71,3 +71,13 @@ def test_the_page(alice: Browser, shop: Database, session: Session) -> None:
 def test_an_unknown_range_is_a_day(alice: Browser, shop: Database) -> None:
     page = alice.page(f"/databases/{shop.id}?range=%22century")
     assert re.search(r'range=day[^>]+aria-current="true">Day', page)
+
+
+def test_the_page_warns_before_the_storage_is_used_up(alice: Browser, shop: Database, session: Session) -> None:
+    limit = plans.all_plans()["business"].storage_bytes
+    said = {0.5: None, 0.81: "Storage is filling up", 0.96: "Storage is almost used up", 1.1: "Over the storage limit"}
+    for share, sentence in said.items():
+        keep(session, shop.host, make_report(database_report(shop.name, size_bytes=round(limit * share))))
+        page = alice.page(f"/databases/{shop.id}")
+        assert {title for title in said.values() if title and title in page} == ({sentence} if sentence else set())
+    assert "2.2 GB of 2.0 GB" in page

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from webapp.http import current_actor, current_session, resources
 from webapp.models import Database
 from webapp.models.databases import DATABASE_STATUSES
-from webapp.services import access, audit, databases, metrics, operations, plans
+from webapp.services import access, audit, databases, metrics, operations, plans, storage
 from webapp.services.databases import Credentials, DatabaseSpec
 from webapp.services.errors import Conflict, PlanLimitReached, ServiceError, ValidationFailed
 from webapp.services.names import derive_name
@@ -104,6 +104,7 @@ def detail_page(database: Database, credentials: Credentials | None = None, prob
         "events": audit.recent_for_database(session, database, 8),
         "may": {permission: access.allows(actor, database, permission) for permission in access.PERMISSIONS},
         "problem": problem,
+        "storage": storage.usage(database),
         "ca_available": resources().settings.ca_file is not None,
     }
     context |= _metrics(session, database)
