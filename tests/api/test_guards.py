@@ -26,6 +26,7 @@ RULES: dict[str, tuple[int, ...]] = {
     "GET databases_api.index": LIST,
     "POST databases_api.create": (202, 403, 403, 202, 202, 401, 401),
     "GET databases_api.show": SEE,
+    "GET databases_api.show_metrics": SEE,
     "PATCH databases_api.change": SEE,
     "DELETE databases_api.delete": OWN,
     "POST databases_api.reset_password": OWN,

@@ -108,6 +108,7 @@ class DataPlane:
             "pgbouncer_socket_dir": str(self.console_dir),
             "pgbouncer_executable": pgbouncer_executable(),
             "pgbouncer_port": self.pgbouncer_port,
+            "postgres_data_dir": str(self.data_dir),
         }
 
     def inventory(self, *hosts: str) -> Path:
@@ -159,9 +160,15 @@ class DataPlane:
         """Run playbooks/databases.yml as an operator does, with a file of tenants."""
         variables = self.folder / "tenants.yml"
         variables.write_text(yaml.safe_dump({"tenant_databases": items}))
-        command = [Path(sys.executable).parent / "ansible-playbook", "playbooks/databases.yml", *arguments]
+        return self.run_playbook("databases.yml", *arguments, "-e", f"@{variables}", hosts=hosts)
+
+    def run_playbook(
+        self, name: str, *arguments: str, hosts: tuple[str, ...] = ("db1",)
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a playbook on this data plane as an operator does."""
+        command = [Path(sys.executable).parent / "ansible-playbook", f"playbooks/{name}", *arguments]
         return subprocess.run(
-            [*command, "-i", self.inventory(*hosts), "-e", f"@{variables}"],
+            [*command, "-i", self.inventory(*hosts)],
             cwd=CHECKOUT,
             env={"PATH": os.environ["PATH"], "HOME": str(self.folder), "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8"},
             capture_output=True,

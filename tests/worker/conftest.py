@@ -51,6 +51,7 @@ class Workers:
             "DBHOST_INVENTORY": str(PRETEND / "hosts.yml"),
             "DBHOST_PRETEND": str(self.pretend),
             "DBHOST_STALLED_AFTER_S": "3",
+            "DBHOST_SAMPLE_EVERY_S": "0",
             "ANSIBLE_HOME": str(self.home / "ansible"),
             **environment,
         }

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from flask import Response
 from sqlalchemy.orm import Session
 
-from webapp.api import changes, schemas, shapes
+from webapp.api import changes, figures, schemas, shapes
 from webapp.api.auth import routes
 from webapp.api.changes import Ask, carry_out
 from webapp.api.json_body import require_no_fields
@@ -13,7 +13,7 @@ from webapp.api.responses import answer, cacheable, documented, page_answer, pag
 from webapp.api.schemas import ChangeHeaders, DatabasePath, PostHeaders
 from webapp.http import current_actor, current_session
 from webapp.models import Database, Operation
-from webapp.services import access, databases
+from webapp.services import access, databases, metrics
 from webapp.services.actors import Actor
 
 api = routes("databases_api", "databases", "/databases")
@@ -53,6 +53,14 @@ def create(header: PostHeaders, body: schemas.NewDatabase) -> Response:
 def show(path: DatabasePath) -> Response:
     """Show a database; never its password."""
     return cacheable(shapes.detail(access.require(current_session(), current_actor(), path.id, "view")))
+
+
+@api.get("/<id>/metrics", responses=documented({200: figures.Metrics}, 404))
+def show_metrics(path: DatabasePath, query: figures.MetricsQuery) -> Response:
+    """Show how large and how busy a database is, and was; sizes and clients are as of the host's last report."""
+    session = current_session()
+    database = access.require(session, current_actor(), path.id, "view")
+    return answer(figures.of_database(metrics.of_database(session, database, query.range)))
 
 
 @api.patch("/<id>", responses=documented(DETAIL, 404, 413, 415))

@@ -1,7 +1,6 @@
 """How the installation is: probes for supervisors, metrics for Prometheus, health for people with a key."""
 
 import ipaddress
-from dataclasses import asdict
 
 from flask import Blueprint, Response, jsonify, request
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -10,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from webapp import database_admin
-from webapp.api import schemas
+from webapp.api import figures, gauges
 from webapp.api.auth import known_key, routes
 from webapp.api.responses import answer, documented
 from webapp.http import current_session, public, resources
@@ -22,14 +21,14 @@ api = routes("health_api", "health", "")
 probes = Blueprint("probes", __name__)
 
 
-@api.get("/health", responses=documented({200: schemas.Health}))
+@api.get("/health", responses=documented({200: figures.Health}))
 @public
 def show() -> Response:
     """Say whether all is well, with the hosts' figures. Any valid key may ask."""
-    figures = health.host_figures(current_session())
-    is_healthy = bool(figures) and all(host.is_healthy for host in figures)
-    hosts = [schemas.HostHealth(**asdict(host)) for host in figures]
-    return answer(schemas.Health(status="healthy" if is_healthy else "degraded", hosts=hosts))
+    found = health.host_figures(current_session())
+    is_healthy = bool(found) and all(host.is_healthy for host in found)
+    hosts = [figures.of_host(host) for host in found]
+    return answer(figures.Health(status="healthy" if is_healthy else "degraded", hosts=hosts))
 
 
 @probes.get("/healthz")
@@ -81,14 +80,6 @@ def _registry(session: Session) -> CollectorRegistry:
     operations = Gauge("dbhost_operations", "Operations by state.", ["state"], registry=registry)
     for state, number in health.counts_by(session, Operation.state).items():
         operations.labels(state).set(number)
-    names = {
-        "databases": "Databases on the host.",
-        "capacity": "Databases the host can take.",
-        "open_operations": "Operations that have not ended.",
-        "oldest_open_s": "Age of the oldest operation that has not ended, in seconds.",
-    }
-    gauges = {name: Gauge(f"dbhost_host_{name}", text, ["host"], registry=registry) for name, text in names.items()}
-    for host in health.host_figures(session):
-        for name, gauge in gauges.items():
-            gauge.labels(host.name).set(getattr(host, name))
+    gauges.hosts(registry, health.host_figures(session))
+    gauges.databases(registry, health.database_lines(session))
     return registry

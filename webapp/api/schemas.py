@@ -232,20 +232,6 @@ class OperationList(Answer):
     pagination: Pagination
 
 
-class HostHealth(Answer):
-    name: str
-    state: Literal["active", "draining", "offline"]
-    databases: int
-    capacity: int
-    open_operations: int
-    oldest_open_s: float
-
-
-class Health(Answer):
-    status: Literal["healthy", "degraded"]
-    hosts: list[HostHealth]
-
-
 class Problem(BaseModel):
     """Every error, a superset of RFC 9457; `code` is the stable word."""
 

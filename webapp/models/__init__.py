@@ -4,6 +4,7 @@ from webapp.models.base import Base
 from webapp.models.databases import Database, Host
 from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
+from webapp.models.samples import DatabaseFigures, DatabaseSample, HostReport
 from webapp.models.users import ApiKey, ApiKeyDatabase, AuthSession, User
 
 __all__ = [
@@ -13,7 +14,10 @@ __all__ = [
     "AuthSession",
     "Base",
     "Database",
+    "DatabaseFigures",
+    "DatabaseSample",
     "Host",
+    "HostReport",
     "IdempotencyKey",
     "Operation",
     "RateCounter",

@@ -1,14 +1,25 @@
-"""How the installation is: its hosts, and what waits for them."""
+"""How the installation is: its hosts, what waits for them, and what they said last."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Float, cast, func, select
+from sqlalchemy import Float, case, cast, func, literal, select
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
-from webapp.models import Database, Host, Operation
+from webapp.config import settings
+from webapp.models import Database, DatabaseFigures, Host, HostReport, Operation
+from webapp.services.reports import Report
 
 STUCK_AFTER_S = 60.0
+DISK_FULL_AT = 0.9
+CERTIFICATE_WARNING = timedelta(days=14)
+# A report is late now and then, when its host has work: only one that stays away means something.
+MISSED_REPORTS = 4
+GRACE_S = 60.0
+# The greater part of a report by far, and of no use here.
+WITHOUT_DATABASES = HostReport.report.op("-", return_type=JSONB)(literal("databases"))
 
 
 @dataclass(frozen=True)
@@ -21,11 +32,47 @@ class HostFigures:
     capacity: int
     open_operations: int
     oldest_open_s: float
+    known_for_s: float
+    reported_at: datetime | None
+    report_age_s: float | None
+    report: Report | None
+    report_error: str | None
 
     @property
     def is_healthy(self) -> bool:
-        """Reachable on purpose, and its operations come to an end."""
-        return self.state != "offline" and self.oldest_open_s < STUCK_AFTER_S
+        """Reachable on purpose, its operations come to an end, and it says that it is well."""
+        return not self.problems
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong, in sentences."""
+        found = ["The host is offline."] if self.state == "offline" else []
+        if self.oldest_open_s >= STUCK_AFTER_S:
+            found.append("An operation has not ended for more than a minute.")
+        return [*found, *self._report_problems()]
+
+    def _report_problems(self) -> list[str]:
+        every_s = settings().sample_every_s
+        if not every_s or self.state == "offline":
+            return []
+        late_s = self.known_for_s if self.report_age_s is None else self.report_age_s
+        if late_s > every_s * MISSED_REPORTS + GRACE_S:
+            return [f"The host's last report is too old. {self.report_error or ''}".strip()]
+        return report_problems(self.report) if self.report else []
+
+
+def report_problems(report: Report, now: datetime | None = None) -> list[str]:
+    """What a report says is wrong, in sentences."""
+    found = [f"{problem.part}: {problem.message}" for problem in report.problems]
+    found += [
+        f"The filesystem of the {disk.purpose} is more than {DISK_FULL_AT:.0%} full."
+        for disk in report.disks or ()
+        if disk.free_bytes < disk.total_bytes * (1 - DISK_FULL_AT)
+    ]
+    ends = report.certificate_expires_at
+    if ends is not None and ends - (now or datetime.now(UTC)) < CERTIFICATE_WARNING:
+        found.append(f"PgBouncer's certificate ends on {ends:%Y-%m-%d}.")
+    return found
 
 
 def host_figures(session: Session) -> list[HostFigures]:
@@ -42,21 +89,61 @@ def host_figures(session: Session) -> list[HostFigures]:
         .group_by(Operation.host_id)
         .subquery()
     )
-    age = func.extract("epoch", func.now() - waiting.c.since)
     query = (
         select(
             Host.name,
             Host.state,
-            func.coalesce(databases.c.number, 0),
             Host.capacity,
-            func.coalesce(waiting.c.number, 0),
-            cast(func.greatest(func.coalesce(age, 0), 0), Float),
+            func.coalesce(databases.c.number, 0).label("databases"),
+            func.coalesce(waiting.c.number, 0).label("open_operations"),
+            func.coalesce(_age_s(waiting.c.since), 0.0).label("oldest_open_s"),
+            _age_s(Host.created_at).label("known_for_s"),
+            HostReport.sampled_at.label("reported_at"),
+            _age_s(HostReport.sampled_at).label("report_age_s"),
+            WITHOUT_DATABASES.label("report"),
+            HostReport.error.label("report_error"),
         )
         .outerjoin(databases, databases.c.host_id == Host.id)
         .outerjoin(waiting, waiting.c.host_id == Host.id)
+        .outerjoin(HostReport, HostReport.host_id == Host.id)
         .order_by(Host.name)
     )
-    return [HostFigures(*row) for row in session.execute(query)]
+    return [_figures(row) for row in session.execute(query)]
+
+
+def _age_s(moment: Any) -> Any:
+    """Seconds since *moment*, never less than 0 when clocks differ; NULL where there is no moment."""
+    age = cast(func.extract("epoch", func.now() - moment), Float)
+    return case((age < 0, 0.0), else_=age)
+
+
+def _figures(row: Any) -> HostFigures:
+    report = Report.model_validate({**row.report, "databases": None}) if row.report else None
+    return HostFigures(**{**row._mapping, "report": report})
+
+
+@dataclass(frozen=True)
+class DatabaseLine:
+    """One live database as a monitor wants it."""
+
+    name: str
+    host: str
+    size_bytes: int
+    clients_active: int
+    clients_waiting: int
+
+
+def database_lines(session: Session) -> list[DatabaseLine]:
+    """The live databases that a report has spoken of, by name."""
+    columns = Database.size_bytes, DatabaseFigures.clients_active, DatabaseFigures.clients_waiting
+    query = (
+        select(Database.name, Host.name, *columns)
+        .join(Host, Host.id == Database.host_id)
+        .join(DatabaseFigures, DatabaseFigures.database_id == Database.id)
+        .where(Database.deleted_at.is_(None))
+        .order_by(Database.name)
+    )
+    return [DatabaseLine(*row) for row in session.execute(query)]
 
 
 def counts_by(session: Session, column: Any, *conditions: Any) -> dict[str, int]:

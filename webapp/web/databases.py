@@ -1,19 +1,23 @@
 """Pages to list, create and look at databases, and to reveal their credentials."""
 
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
 from flask_login import current_user
+from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as BaseResponse
 
 from webapp.http import current_actor, current_session, resources
 from webapp.models import Database
 from webapp.models.databases import DATABASE_STATUSES
-from webapp.services import access, audit, databases, operations, plans
+from webapp.services import access, audit, databases, metrics, operations, plans, storage
 from webapp.services.databases import Credentials, DatabaseSpec
 from webapp.services.errors import Conflict, PlanLimitReached, ServiceError, ValidationFailed
 from webapp.services.names import derive_name
+from webapp.web import plots
+from webapp.web.plots import RANGES
 from webapp.web.requests import page_number
 from webapp.web.sessions import any_user
 
@@ -100,9 +104,21 @@ def detail_page(database: Database, credentials: Credentials | None = None, prob
         "events": audit.recent_for_database(session, database, 8),
         "may": {permission: access.allows(actor, database, permission) for permission in access.PERMISSIONS},
         "problem": problem,
+        "storage": storage.usage(database),
         "ca_available": resources().settings.ca_file is not None,
     }
+    context |= _metrics(session, database)
     return render_template("databases/show.html", **context)
+
+
+def _metrics(session: Session, database: Database) -> dict[str, Any]:
+    """The metrics of the time that the address asks for, as numbers and as plots."""
+    asked = request.args.get("range", "")
+    chosen = asked if asked in RANGES else "day"
+    found = metrics.of_database(session, database, chosen)
+    length = timedelta(seconds=metrics.RANGES[chosen][0])
+    drawn = plots.plots(found, length, datetime.now(UTC))
+    return {"metrics": found, "plots": drawn, "range": chosen, "ranges": RANGES}
 
 
 def _form_again(display_name: str, error: ServiceError) -> tuple[str, int]:

@@ -20,6 +20,7 @@ from webapp.worker import environment, reaper, workplace
 from webapp.worker.hosts import Server, Shutdown
 from webapp.worker.queue import Queue
 from webapp.worker.runner import fork_server_environment
+from webapp.worker.sampler import Sampler
 from webapp.worker.warm import Warm
 
 AGAIN_S = 1.0
@@ -47,18 +48,20 @@ class Program:
         place = workplace.Workplace(self.settings.home)
         warm = Warm(place.folder, fork_server_environment())
         server = self._server(place, warm)
+        sampler = Sampler(server)
         try:
             while not self.shutdown.asked:
-                await self._work(server, dead)
+                await self._work(server, sampler, dead)
         finally:
+            sampler.close()
             warm.close()
             place.close()
 
-    async def _work(self, server: Server, dead: list[int]) -> None:
+    async def _work(self, server: Server, sampler: Sampler, dead: list[int]) -> None:
         """One connection to the queue, for as long as it lasts."""
         try:
             await asyncio.to_thread(self._reap, dead)
-            self.queue = Queue(server)
+            self.queue = Queue(server, sampler)
             if not self.shutdown.asked:
                 await self.queue.run()
         except LOST as error:

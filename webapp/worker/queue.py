@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from webapp.services import doorbell
 from webapp.worker import reaper
 from webapp.worker.hosts import Server
+from webapp.worker.sampler import Sampler
 
 HEARTBEAT_S = 1.0
 TICK_S = 1.0
@@ -26,8 +27,9 @@ log = structlog.get_logger(__name__)
 class Queue:
     """One worker's connection to the queue, until it is stopped or the connection is lost for good."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, sampler: Sampler) -> None:
         self._server = server
+        self._sampler = sampler
         self._answering: set[int] = set()
         self._forgotten = reaper.Forgotten()
         self.app = self._make_app()
@@ -78,6 +80,7 @@ class Queue:
         while True:
             await asyncio.sleep(TICK_S)
             await asyncio.to_thread(self._guarded, self._tick)
+            await asyncio.to_thread(self._guarded, self._sampler.tick)
 
     def _tick(self) -> None:
         """Each statement is cheap on an idle system; each works as well when it comes late."""

@@ -7,7 +7,10 @@ from typing import Any
 import structlog
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from webapp.services.reports import Report
+
 REPORT_TASK = "Report each database"
+HOST_TASK = "Report the host"
 AGENT_ERROR = "AGENT_ERROR"
 
 log = structlog.get_logger(__name__)
@@ -60,3 +63,12 @@ def read(result: Mapping[str, Any]) -> dict[str, Item]:
     except ValidationError as error:
         log.warning("report_unreadable", problems=error.error_count())
         return {}
+
+
+def read_host(result: Mapping[str, Any]) -> Report | None:
+    """The report in the result of the task `Report the host`; None when it has none that can be read."""
+    try:
+        return Report.model_validate(result.get("report"))
+    except ValidationError as error:
+        log.warning("host_report_unreadable", problems=error.error_count())
+        return None

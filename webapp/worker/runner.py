@@ -15,6 +15,7 @@ from ansible_runner.config.runner import RunnerConfig
 from ansible_runner.runner import Runner
 from ansible_runner.utils import get_callback_dir
 
+from webapp.services.reports import Report
 from webapp.worker import environment, processes, report
 from webapp.worker.steps import Steps
 
@@ -59,6 +60,7 @@ class Outcome:
     """How a run ended. *stopped* is why it was ended early, by our own flag: the runner's would say `failed`."""
 
     results: dict[str, report.Item] = field(default_factory=dict)
+    host_report: Report | None = None
     totals: dict[str, int] = field(default_factory=dict)
     unreachable: bool = False
     stopped: str | None = None
@@ -152,6 +154,8 @@ class PlaybookRun:
         self._steps.end(state)
         if data.get("task") == report.REPORT_TASK:
             self._outcome.results = report.read(result)
+        elif data.get("task") == report.HOST_TASK and name == "runner_on_ok":
+            self._outcome.host_report = report.read_host(result)
         elif state == "failed" and not data.get("ignore_errors"):
             self._outcome.failed_step = self._steps.name
         self._outcome.unreachable = self._outcome.unreachable or state == "unreachable"

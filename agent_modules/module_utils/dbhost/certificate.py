@@ -1,0 +1,49 @@
+# Copyright: DBHost contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""When the certificate ends that PgBouncer shows its clients now, which may not be the one on disk."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+from datetime import UTC, datetime
+
+_SSL_REQUEST = struct.pack("!ii", 8, 80877103)
+_NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which `ssl` has no name for
+_TIMEOUT_S = 5.0
+
+
+def expires_at(host: str, port: int) -> datetime:
+    """The end of the served certificate. Raises OSError (ssl.SSLError is one) if there is none to be had.
+
+    Python reads a certificate's fields only once it is trusted: the first handshake fetches it, the second trusts it.
+    """
+    unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    unverified.check_hostname = False
+    unverified.verify_mode = ssl.CERT_NONE
+    with _handshake(host, port, unverified) as connection:
+        served = connection.getpeercert(binary_form=True) or b""
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname = False
+    trusting.verify_flags = ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VerifyFlags(_NO_CHECK_TIME)
+    trusting.load_verify_locations(cadata=served)
+    with _handshake(host, port, trusting) as connection:
+        fields = connection.getpeercert() or {}
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(fields["notAfter"])), UTC)
+
+
+def _handshake(host: str, port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
+    connection = socket.create_connection((host, port), timeout=_TIMEOUT_S)
+    try:
+        _ask_for_tls(connection)
+        return context.wrap_socket(connection)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _ask_for_tls(connection: socket.socket) -> None:
+    connection.sendall(_SSL_REQUEST)
+    if connection.recv(1) != b"S":
+        raise ConnectionError("the server offers no TLS")

@@ -1,0 +1,102 @@
+"""playbooks/report.yml as an operator runs it: it says what is there, and changes nothing."""
+
+import json
+import re
+import secrets
+import subprocess
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.support.dataplane import DataPlane, running, verifier
+
+PARTS = {"system", "disks", "memory", "load", "certificate_expires_at", "postgres", "pgbouncer", "databases"}
+
+
+def report(run: subprocess.CompletedProcess[str]) -> dict:  # type: ignore[type-arg]
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert re.search(r"changed=0 .*failed=0", run.stdout)
+    text = run.stdout[run.stdout.index("Report the host") :]
+    return json.JSONDecoder().raw_decode(text[text.index("=> {") + 3 :])[0]["report"]
+
+
+def look(dataplane: DataPlane, *arguments: str) -> dict:  # type: ignore[type-arg]
+    return report(dataplane.run_playbook("report.yml", "-v", *arguments))
+
+
+@pytest.fixture
+def shop(dataplane: DataPlane):
+    """The name of a shop's database, gone again after the test."""
+    name = f"shop-{secrets.token_hex(4)}"
+    [made] = dataplane.converge({"name": name, "generation": 1, "verifier": verifier("secret")})
+    assert made["error"] is None
+    yield name
+    dataplane.converge({"name": name, "state": "absent"})
+
+
+def of(found: dict, name: str) -> dict:  # type: ignore[type-arg]
+    [entry] = [item for item in found["databases"] if item["name"] == name]
+    return entry
+
+
+def test_what_is_there_is_reported(dataplane: DataPlane, shop: str) -> None:
+    started = datetime.now(UTC) - timedelta(seconds=2)
+    with dataplane.connect(shop, "secret") as client:
+        client.execute("CREATE TABLE goods AS SELECT generate_series(1, 200000) AS id")
+        found = look(dataplane)
+    assert found["problems"] == []
+    assert {part for part in PARTS if not found[part]} == set()
+    entry = of(found, shop)
+    assert entry["size_bytes"] > 12_000_000
+    assert (entry["clients_active"], entry["clients_waiting"]) == (1, 0)
+    assert entry["transactions"] >= 1
+    assert entry["blocks_hit"] > 0
+    assert datetime.fromisoformat(entry["last_connection_at"]) >= started
+    assert found["pgbouncer"]["clients_active"] >= 1
+    assert {disk["purpose"] for disk in found["disks"]} == {"data", "wal"}
+    assert all(0 < disk["free_bytes"] < disk["total_bytes"] for disk in found["disks"])
+
+
+def test_the_certificate_is_the_one_that_clients_see(dataplane: DataPlane) -> None:
+    left = datetime.fromisoformat(look(dataplane)["certificate_expires_at"]) - datetime.now(UTC)
+    assert timedelta(hours=23) < left < timedelta(hours=25)
+
+
+def test_check_mode_reports_the_same(dataplane: DataPlane, shop: str) -> None:
+    assert of(look(dataplane, "--check"), shop)["size_bytes"] > 0
+
+
+def test_sizes_of_stopped_databases_are_known(dataplane: DataPlane, shop: str) -> None:
+    dataplane.converge({"name": shop, "generation": 2, "state": "stopped", "verifier": verifier("secret")})
+    entry = of(look(dataplane), shop)
+    assert entry["size_bytes"] > 1_000_000
+    assert entry["clients_active"] == 0
+
+
+def test_only_the_provisioners_own_databases_are_listed(dataplane: DataPlane, shop: str) -> None:
+    names = {item["name"] for item in look(dataplane)["databases"]}
+    assert shop in names
+    assert not names & {"postgres", "template0", "template1"}
+
+
+def test_neither_clients_nor_their_statements_are_in_it(dataplane: DataPlane, shop: str) -> None:
+    with dataplane.connect(shop, "secret") as client:
+        client.execute("SELECT 'canary-4711'")
+        run = dataplane.run_playbook("report.yml", "-vvv")
+    assert "canary-4711" not in run.stdout
+    assert "SCRAM-SHA-256" not in run.stdout
+    assert not set(of(report(run), shop)) & {"addr", "user", "query"}
+
+
+def test_a_part_that_is_down_is_named_and_the_rest_is_there() -> None:
+    with running() as plane:
+        for program in ("pgbouncer", "postgres"):
+            process = plane.processes[program]
+            process.kill()
+            process.wait(10)
+            found = look(plane)
+            assert program in {problem["part"] for problem in found["problems"]}
+            assert found[program] is None
+            assert found["memory"]["total_bytes"] > 0
+            assert found["certificate_expires_at"] is None
+    assert found["databases"] is None
