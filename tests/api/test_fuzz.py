@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import schemathesis
 from flask import Flask
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from schemathesis import GenerationMode
 from sqlalchemy.orm import Session
 
@@ -62,6 +62,8 @@ def test_what_is_not(app: Flask, alice: Caller) -> None:
         @FEW
         @given(case=operation.as_strategy(generation_mode=GenerationMode.NEGATIVE))
         def check(case: Any) -> None:
+            # A parameter that is an empty list is not sent: what is left may be valid.
+            assume([] not in (case.query or {}).values())
             case.call_and_validate(headers=headers)
 
         check()

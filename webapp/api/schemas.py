@@ -92,7 +92,11 @@ class PageQuery(Query):
 
 
 class DatabaseQuery(PageQuery):
-    search: Annotated[str, AfterValidator(_no_nul), Field(max_length=100, description="A part of either name.")] = ""
+    search: Annotated[
+        str,
+        AfterValidator(_no_nul),
+        Field(max_length=100, description="A part of either name.", json_schema_extra={"pattern": r"^[^\x00]*$"}),
+    ] = ""
     status: Annotated[Status | None, WithJsonSchema({"enum": list(get_args(Status))})] = None
 
 
