@@ -12,6 +12,7 @@ import click
 from sqlalchemy.orm import Session
 
 from webapp import cli_converge, database_admin
+from webapp.cli_allowlist import allowlist
 from webapp.cli_client import auth, databases
 from webapp.cli_embedded import commands as embedded_commands
 from webapp.config import settings
@@ -130,6 +131,7 @@ def converge_command(host: str, check: bool) -> None:
     raise click.exceptions.Exit(cli_converge.converge(load(os.environ), host, databases, check=check))
 
 
+databases.add_command(allowlist)
 for command in (*embedded_commands, auth, databases):
     main.add_command(command)
 

@@ -51,12 +51,12 @@ def databases() -> None:
 def list_databases(search: str, status: str | None, as_json: bool) -> None:
     """List all your databases."""
     filters = {name: value for name, value in (("search", search), ("status", status)) if value}
-    rows = _all_pages(_client(), filters)
+    rows = _all_pages(open_client(), filters)
     if as_json:
         click.echo(json.dumps(rows))
         return
     table = [[str(row[column]) for column in COLUMNS] for row in rows]
-    _print_columns([["NAME", "DISPLAY NAME", "STATUS", "BYTES", "ID"], *table])
+    print_columns([["NAME", "DISPLAY NAME", "STATUS", "BYTES", "ID"], *table])
 
 
 @databases.command("create")
@@ -66,7 +66,7 @@ def list_databases(search: str, status: str | None, as_json: bool) -> None:
 def create(name: str, display_name: str | None, as_json: bool) -> None:
     """Create a database and print its connection string."""
     body = {"name": name, "displayName": display_name or name}
-    made = _change(_client(), "POST", "/databases", body)
+    made = carry_out(open_client(), "POST", "/databases", body)
     _show(made, as_json, made.get("connectionString", ""), f"Created {name}. The password is not shown again.")
 
 
@@ -75,7 +75,7 @@ def create(name: str, display_name: str | None, as_json: bool) -> None:
 @as_json
 def show(database: str, as_json: bool) -> None:
     """Show a database; never its password."""
-    client = _client()
+    client = open_client()
     _show_database(client.get(f"/databases/{client.find(database)}"), as_json)
 
 
@@ -85,7 +85,7 @@ def show(database: str, as_json: bool) -> None:
 @as_json
 def rename(database: str, display_name: str, as_json: bool) -> None:
     """Change the display name. The name in connection strings stays."""
-    client = _client()
+    client = open_client()
     path = f"/databases/{client.find(database)}"
     _show_database(client.call("PATCH", path, json={"displayName": display_name}).json(), as_json)
 
@@ -96,11 +96,11 @@ def rename(database: str, display_name: str, as_json: bool) -> None:
 @as_json
 def delete(database: str, yes: bool, as_json: bool) -> None:
     """Delete a database with all its data."""
-    client = _client()
+    client = open_client()
     path = f"/databases/{client.find(database)}"
     if not yes:
         click.confirm(f"Delete {database} with all its data?", abort=True, err=True)
-    _change(client, "DELETE", path)
+    carry_out(client, "DELETE", path)
     _show({"deleted": database}, as_json, "", f"Deleted {database}.")
 
 
@@ -109,8 +109,8 @@ def delete(database: str, yes: bool, as_json: bool) -> None:
 @as_json
 def reset_password(database: str, as_json: bool) -> None:
     """Give a database a new password and print it. The old one is dead at once."""
-    client = _client()
-    made = _change(client, "POST", f"/databases/{client.find(database)}/reset-password")
+    client = open_client()
+    made = carry_out(client, "POST", f"/databases/{client.find(database)}/reset-password")
     _show(made, as_json, made.get("password", ""), f"The password of {database} is new; it is not shown again.")
 
 
@@ -119,8 +119,8 @@ def reset_password(database: str, as_json: bool) -> None:
 @as_json
 def repair_ownership(database: str, as_json: bool) -> None:
     """Give every object inside back to the database's own role."""
-    client = _client()
-    made = _change(client, "POST", f"/databases/{client.find(database)}/repair-ownership")
+    client = open_client()
+    made = carry_out(client, "POST", f"/databases/{client.find(database)}/repair-ownership")
     _show(made, as_json, made.get("message", ""))
 
 
@@ -131,8 +131,8 @@ def _action(name: str, help_text: str) -> None:
     @database
     @as_json
     def act(database: str, as_json: bool) -> None:
-        client = _client()
-        _show_database(_change(client, "POST", f"/databases/{client.find(database)}/{name}"), as_json)
+        client = open_client()
+        _show_database(carry_out(client, "POST", f"/databases/{client.find(database)}/{name}"), as_json)
 
 
 _action("start", "Open a stopped database again.")
@@ -140,11 +140,11 @@ _action("stop", "Cut off all clients and refuse new ones. The data stays.")
 _action("restart", "Cut every client once; they may connect again at once.")
 
 
-def _client() -> ApiClient:
+def open_client() -> ApiClient:
     return ApiClient(current_login())
 
 
-def _change(client: ApiClient, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+def carry_out(client: ApiClient, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """Carry a change out to its end, with progress on a terminal.
 
     When the server answers before the end, the operation is followed, and the same POST with the same
@@ -204,7 +204,7 @@ def _show(values: dict[str, Any], as_json: bool, text: str, note: str = "") -> N
         click.echo(text)
 
 
-def _print_columns(rows: list[list[str]]) -> None:
+def print_columns(rows: list[list[str]]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, selectinload
 
 from webapp.embedded import playbooks, users
 from webapp.embedded.environment import CHECKOUT, Stack
@@ -25,6 +25,7 @@ def wanted(session: Session, host: str) -> list[dict[str, Any]]:
         known = ", ".join(session.scalars(select(Host.name).order_by(Host.name)))
         raise click.ClickException(f"There is no host {host}. Known: {known or 'none'}.")
     query = select(Database).join(Host).where(Host.name == host, Database.deleted_at.is_(None)).order_by(Database.name)
+    query = query.options(selectinload(Database.allowlist))
     return [desired.tenant_database(database) for database in session.scalars(query).unique()]
 
 

@@ -6,13 +6,17 @@ from typing import Any
 import pytest
 import schemathesis
 from flask import Flask
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from sqlalchemy.orm import Session
 
 from tests.api.conftest import Caller, Set
 from tests.api.worker import ScriptedWorker
 from webapp.models import Database, Operation
+
+NETWORKS = st.sampled_from(["203.0.113.0/24", "2001:db8::/32", "0.0.0.0/0", "198.51.100.7", "::1"])
+schemathesis.openapi.format("cidr", NETWORKS)
 
 FEW = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), database=None, derandomize=True)
 
@@ -48,6 +52,9 @@ def test_what_is_allowed(
             # A key used before is refused for its history, which no document can say; test_idempotency.py sends those.
             if case.headers:
                 case.headers.pop("Idempotency-Key", None)
+            # A list with the same network twice is refused, and no schema can say that.
+            if case.path.endswith("/allowlist") and isinstance(case.body, dict):
+                case.body["data"] = list({entry["cidr"]: entry for entry in case.body["data"]}.values())
             case.call_and_validate(headers=headers)
             idle_worker.play_once()
 
@@ -62,6 +69,8 @@ def test_what_is_not(app: Flask, alice: Caller) -> None:
         @FEW
         @given(case=operation.as_strategy(generation_mode=GenerationMode.NEGATIVE))
         def check(case: Any) -> None:
+            # A parameter that is an empty list is not sent: what is left may be valid.
+            assume([] not in (case.query or {}).values())
             case.call_and_validate(headers=headers)
 
         check()

@@ -14,7 +14,7 @@ from webapp.models import Database, Operation
 from webapp.services import api_keys, guards
 from webapp.services.actors import SYSTEM
 
-BLUEPRINTS = ("databases_api", "operations_api", "events_api", "health_api", "probes", "api_docs")
+BLUEPRINTS = ("databases_api", "allowlist_api", "operations_api", "events_api", "health_api", "probes", "api_docs")
 PEOPLE = ("owner", "selected", "elsewhere", "stranger", "admin", "banned", "anonymous")
 # What each of PEOPLE gets. `selected` is a key for this database, `elsewhere` one for another database of the owner's.
 OWN = (202, 202, 404, 404, 404, 401, 401)
@@ -34,6 +34,8 @@ RULES: dict[str, tuple[int, ...]] = {
     "POST databases_api.start": OPERATE,
     "POST databases_api.stop": OPERATE,
     "POST databases_api.restart": OPERATE,
+    "GET allowlist_api.show": SEE,
+    "PUT allowlist_api.replace": OPERATE,
     "GET operations_api.index": LIST,
     "GET operations_api.show": SEE,
     "POST operations_api.cancel": SEE,
@@ -46,7 +48,11 @@ RULES: dict[str, tuple[int, ...]] = {
     "GET api_docs.document": PUBLIC,
     "GET api_docs.show": PUBLIC,
 }
-BODIES = {"databases_api.create": {"name": "fresh", "displayName": "Fresh"}, "databases_api.change": {}}
+BODIES: dict[str, Any] = {
+    "databases_api.create": {"name": "fresh", "displayName": "Fresh"},
+    "databases_api.change": {},
+    "allowlist_api.replace": {"data": []},
+}
 # The state that makes the operation fit for the call; every other call finds nothing under way.
 STATES = {"operations_api.cancel": "queued", "operations_api.retry": "failed"}
 
@@ -88,7 +94,7 @@ def test_everybody_gets_what_the_rule_says(
     app.extensions["dbhost"].settings.change_rate = app.extensions["dbhost"].settings.sign_in_rate = "9999 per minute"
     for route, address in routes(app).items():
         method, _, endpoint = route.partition(" ")
-        row_id = shop.id if endpoint.startswith("databases_api") else queued.id
+        row_id = shop.id if address.startswith("/api/v1/databases") else queued.id
         for person, expected in zip(PEOPLE, RULES[route], strict=True):
             reset(session, queued, STATES.get(endpoint, "succeeded"))
             response = people[person].call(

@@ -84,6 +84,23 @@ def test_stop_start_reset_and_rename(page: Page) -> None:
     expect(page.get_by_text("Database renamed")).to_be_visible()
 
 
+def test_the_allowlist(page: Page) -> None:
+    create(page, "My shop")
+    card = page.get_by_role("region", name="Allowlist")
+    expect(card.get_by_text("Open to every network")).to_be_visible()
+    card.get_by_role("button", name="Add my address").click()
+    page.get_by_text("Allowlist changed in").wait_for()
+    expect(card.get_by_text("127.0.0.1/32")).to_be_visible()
+    card.get_by_label("Network").fill("0.0.0.0/0")
+    card.get_by_label("Label").fill("Everybody")
+    card.get_by_role("button", name="Add network").click()
+    expect(card.get_by_text("Open to everybody")).to_be_visible()
+    shoot(page, "allowlist", full_page=True)
+    card.get_by_role("button", name="Remove 0.0.0.0/0").click()
+    expect(card.get_by_text("Open to everybody")).to_be_hidden()
+    expect(card.get_by_role("listitem")).to_have_count(1)
+
+
 def test_delete_waits_for_the_typed_name(page: Page) -> None:
     create(page, "My shop")
     name = page.locator("#value-name").inner_text()

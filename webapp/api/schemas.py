@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from webapp.services.errors import ValidationFailed
 from webapp.services.names import PATTERN, RESERVED, RESERVED_PREFIX, check_display_name, check_name
+from webapp.services.networks import MAX_CIDR, MAX_ENTRIES, MAX_LABEL, check_cidr, check_label
 
 Status = Literal["creating", "active", "stopped", "deleting", "error", "restoring"]
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
@@ -82,6 +83,25 @@ class DatabaseChanges(Body):
     display_name: DisplayName = ""
 
 
+class AllowlistEntry(Body):
+    cidr: Annotated[
+        str,
+        Field(max_length=MAX_CIDR, json_schema_extra={"format": "cidr"}, examples=["203.0.113.0/24", "2001:db8::/32"]),
+        AfterValidator(_rule(check_cidr)),
+    ]
+    label: Annotated[
+        str,
+        AfterValidator(_rule(check_label)),
+        Field(json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f]*$", "maxLength": MAX_LABEL}, examples=["Office"]),
+    ] = ""
+
+
+class NewAllowlist(Body):
+    data: list[AllowlistEntry] = Field(
+        max_length=MAX_ENTRIES, description="The whole list, no network twice; an empty one lets everybody connect."
+    )
+
+
 class Query(BaseModel):
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel)
 
@@ -92,7 +112,11 @@ class PageQuery(Query):
 
 
 class DatabaseQuery(PageQuery):
-    search: Annotated[str, AfterValidator(_no_nul), Field(max_length=100, description="A part of either name.")] = ""
+    search: Annotated[
+        str,
+        AfterValidator(_no_nul),
+        Field(max_length=100, description="A part of either name.", json_schema_extra={"pattern": r"^[^\x00]*$"}),
+    ] = ""
     status: Annotated[Status | None, WithJsonSchema({"enum": list(get_args(Status))})] = None
 
 
@@ -173,6 +197,16 @@ class RepairedOwnership(Answer):
     name: str
     status: Literal["repaired"] = "repaired"
     message: str
+
+
+class Network(Answer):
+    cidr: str
+    label: str
+
+
+class Allowlist(Answer):
+    data: list[Network] = Field(description="The networks that may connect; every network when there are none.")
+    warnings: list[str] = Field(description="What to know about a list that lets in everybody.")
 
 
 class Pagination(Answer):

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from webapp.api import schemas
 from webapp.models import Database, Operation, RunStep
-from webapp.services import databases, operations
+from webapp.services import databases, networks, operations
 
 
 def summary(row: Database) -> schemas.DatabaseSummary:
@@ -45,6 +45,12 @@ def created(row: Database) -> schemas.CreatedDatabase:
         status=cast(schemas.Status, row.status),
         connection_string=known.connection_string,
     )
+
+
+def allowlist(row: Database) -> schemas.Allowlist:
+    """The networks that may connect, in order."""
+    listed = [schemas.Network(cidr=str(entry.cidr), label=entry.label) for entry in row.allowlist]
+    return schemas.Allowlist(data=listed, warnings=networks.warnings(entry.cidr for entry in row.allowlist))
 
 
 def operation(row: Operation) -> schemas.OperationOut:

@@ -1,13 +1,14 @@
 """The control database's tables, one file per aggregate."""
 
 from webapp.models.base import Base
-from webapp.models.databases import Database, Host
+from webapp.models.databases import AllowlistEntry, Database, Host
 from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
 from webapp.models.samples import DatabaseFigures, DatabaseSample, HostReport
 from webapp.models.users import ApiKey, ApiKeyDatabase, AuthSession, User
 
 __all__ = [
+    "AllowlistEntry",
     "ApiKey",
     "ApiKeyDatabase",
     "AuditEvent",

@@ -1,9 +1,12 @@
 """Hosts and tenant databases: the desired state, and what was last known to be true."""
 
 import uuid
+from collections.abc import Mapping
 from datetime import datetime
+from ipaddress import IPv4Network, IPv6Network
 
-from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, Sequence, text
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, Sequence, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import CIDR
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from webapp.models.base import Base, CreatedAt, Id, one_of
@@ -13,6 +16,8 @@ HOST_STATES = ("active", "draining", "offline")
 DATABASE_STATUSES = ("creating", "active", "stopped", "deleting", "error", "restoring")
 DESIRED_STATES = ("present", "stopped", "absent")
 POOL_MODES = ("transaction", "session")
+
+type Network = IPv4Network | IPv6Network
 
 # One sequence for all databases: generations keep growing when a deleted name is used again.
 GENERATIONS = Sequence("database_generations", metadata=Base.metadata)
@@ -65,3 +70,27 @@ class Database(Base):
 
     host: Mapped[Host] = relationship(lazy="joined", innerjoin=True)
     owner: Mapped[User] = relationship(lazy="joined", innerjoin=True)
+    allowlist: Mapped[list["AllowlistEntry"]] = relationship(
+        order_by="AllowlistEntry.cidr", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+    def replace_allowlist(self, wanted: Mapping[Network, str]) -> None:
+        """Make *wanted* (networks with their labels) the whole list; what stays on it keeps its row."""
+        kept = {entry.cidr: entry for entry in self.allowlist}
+        self.allowlist = [kept.get(network) or AllowlistEntry(cidr=network) for network in wanted]
+        for entry in self.allowlist:
+            entry.label = wanted[entry.cidr]
+
+
+class AllowlistEntry(Base):
+    """A network whose clients may connect to a database; without any, all may."""
+
+    __tablename__ = "allowlist_entries"
+    __table_args__ = (UniqueConstraint("database_id", "cidr"),)
+
+    # No key of database and network: SQLAlchemy sorts keys, and IPv4 does not compare with IPv6.
+    id: Mapped[Id]
+    database_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("databases.id", ondelete="CASCADE"))
+    cidr: Mapped[IPv4Network | IPv6Network] = mapped_column(CIDR)
+    label: Mapped[str] = mapped_column(default="", server_default="")
+    created_at: Mapped[CreatedAt]

@@ -22,6 +22,7 @@ KINDS = (
     "database.start",
     "database.stop",
     "database.restart",
+    "database.allowlist",
 )
 
 OPEN = "state IN ('queued', 'running')"

@@ -3,6 +3,7 @@
 import secrets
 import uuid
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from sqlalchemy import or_, select
@@ -104,7 +105,7 @@ def rename_database(session: Session, actor: Actor, database: Database, display_
 
 def delete_database(session: Session, actor: Actor, database: Database) -> Operation:
     """Queue the end of the database: its data, role and pool entry go, and the name is free afterwards."""
-    operation = _change(session, actor, database, "database.delete", desired_state="absent")
+    operation = queue_change(session, actor, database, "database.delete", desired_state="absent")
     database.status = "deleting"
     return operation
 
@@ -112,29 +113,29 @@ def delete_database(session: Session, actor: Actor, database: Database) -> Opera
 def reset_password(session: Session, actor: Actor, database: Database) -> Operation:
     """Queue a new password; the old one is dead once the operation succeeded, for open sessions too."""
     _require_status(database, "active", "stopped", "error")
-    return _change(session, actor, database, "database.reset_password", new_password=True)
+    return queue_change(session, actor, database, "database.reset_password", new_password=True)
 
 
 def repair_ownership(session: Session, actor: Actor, database: Database) -> Operation:
     """Queue giving every object inside back to the database's role."""
     _require_status(database, "active")
-    return _change(session, actor, database, "database.repair_ownership")
+    return queue_change(session, actor, database, "database.repair_ownership")
 
 
 def start_database(session: Session, actor: Actor, database: Database) -> Operation:
     """Queue opening the database; one that runs already stays as it is."""
-    return _change(session, actor, database, "database.start", desired_state="present")
+    return queue_change(session, actor, database, "database.start", desired_state="present")
 
 
 def stop_database(session: Session, actor: Actor, database: Database) -> Operation:
     """Queue cutting off all clients and refusing new ones; the data stays."""
-    return _change(session, actor, database, "database.stop", desired_state="stopped")
+    return queue_change(session, actor, database, "database.stop", desired_state="stopped")
 
 
 def restart_database(session: Session, actor: Actor, database: Database) -> Operation:
     """Queue cutting every client once; they may connect again at once."""
     _require_status(database, "active")
-    return _change(session, actor, database, "database.restart")
+    return queue_change(session, actor, database, "database.restart")
 
 
 def credentials(database: Database) -> Credentials:
@@ -165,7 +166,12 @@ def connection_string(database: Database, password: str) -> str:
     return f"postgresql://{name}:{quote(password, safe='')}@{where}?{urlencode(options, safe='/')}"
 
 
-def _change(
+def lock(session: Session, database: Database) -> None:
+    """Hold the database's row until the transaction ends, and see it as it is now."""
+    session.refresh(database, with_for_update={"of": Database})
+
+
+def queue_change(
     session: Session,
     actor: Actor,
     database: Database,
@@ -173,9 +179,14 @@ def _change(
     *,
     desired_state: str | None = None,
     new_password: bool = False,
+    params: dict[str, Any] | None = None,
+    details: dict[str, Any] | None = None,
 ) -> Operation:
-    """One new generation of the desired state, with its operation and audit event."""
-    session.refresh(database, with_for_update={"of": Database})
+    """One new generation of the desired state, with its operation and audit event.
+
+    *params* go with the operation, *details* with the event. Raises DatabaseNotActive or OperationInProgress.
+    """
+    lock(session, database)
     if database.deleted_at is not None or (database.desired_state == "absent" and kind != "database.delete"):
         raise DatabaseNotActive("This database is being deleted.")
     if database.status == "creating":
@@ -186,8 +197,8 @@ def _change(
     if new_password:
         _set_new_password(session, database)
     database.generation = session.scalars(select(GENERATIONS.next_value())).one()
-    operation = operations.enqueue(session, kind, database, actor, previous)
-    audit.record(session, actor, kind, database.name, database=database, operation=operation)
+    operation = operations.enqueue(session, kind, database, actor, previous | (params or {}))
+    audit.record(session, actor, kind, database.name, database=database, operation=operation, details=details)
     return operation
 
 

@@ -3,6 +3,7 @@
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -149,6 +150,9 @@ def _undo(operation: Operation) -> None:
     else:
         database.desired_state = operation.params["previous_state"]
         database.status = operation.params["previous_status"]
+    if operation.kind == "database.allowlist":
+        listed = operation.params["previous_allowlist"]
+        database.replace_allowlist({ip_network(cidr): label for cidr, label in listed.items()})
 
 
 def _changed(session: Session, statement: Any) -> bool:

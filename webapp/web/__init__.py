@@ -3,12 +3,25 @@
 from flask import Blueprint, Flask
 from flask_wtf.csrf import CSRFError
 
-from webapp.web import activity, auth, changes, databases, formatting, operations, pages, security, sessions, settings
+from webapp.web import (
+    activity,
+    allowlist,
+    auth,
+    changes,
+    databases,
+    formatting,
+    operations,
+    pages,
+    security,
+    sessions,
+    settings,
+)
 from webapp.web.assets import asset_url
 
 SIGNED_IN: tuple[Blueprint, ...] = (
     databases.blueprint,
     changes.blueprint,
+    allowlist.blueprint,
     operations.blueprint,
     activity.blueprint,
     settings.blueprint,

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from webapp.http import current_actor, current_session, resources
 from webapp.models import Database
 from webapp.models.databases import DATABASE_STATUSES
-from webapp.services import access, audit, databases, metrics, operations, plans, storage
+from webapp.services import access, audit, databases, metrics, networks, operations, plans, storage
 from webapp.services.databases import Credentials, DatabaseSpec
 from webapp.services.errors import Conflict, PlanLimitReached, ServiceError, ValidationFailed
 from webapp.services.names import derive_name
@@ -90,8 +90,16 @@ def reveal(database_id: uuid.UUID) -> Response | str:
     return detail_page(database, credentials)
 
 
-def detail_page(database: Database, credentials: Credentials | None = None, problem: str | None = None) -> str:
-    """The detail page; with *credentials* they are shown, with *problem* it says why a change was refused."""
+def detail_page(
+    database: Database,
+    credentials: Credentials | None = None,
+    problem: str | None = None,
+    network_errors: dict[str, list[str]] | None = None,
+) -> str:
+    """The detail page; with *credentials* they are shown, with *problem* it says why a change was refused.
+
+    With *network_errors* the allowlist's form is shown again with what was typed.
+    """
     session, actor = current_session(), current_actor()
     recent = operations.list_operations(session, actor, limit=6, database_id=database.id).items
     context: dict[str, Any] = {
@@ -105,6 +113,9 @@ def detail_page(database: Database, credentials: Credentials | None = None, prob
         "may": {permission: access.allows(actor, database, permission) for permission in access.PERMISSIONS},
         "problem": problem,
         "storage": storage.usage(database),
+        "network_errors": network_errors or {},
+        "network_warnings": networks.warnings(entry.cidr for entry in database.allowlist),
+        "own_network": _own_network(database),
         "ca_available": resources().settings.ca_file is not None,
     }
     context |= _metrics(session, database)
@@ -119,6 +130,15 @@ def _metrics(session: Session, database: Database) -> dict[str, Any]:
     length = timedelta(seconds=metrics.RANGES[chosen][0])
     drawn = plots.plots(found, length, datetime.now(UTC))
     return {"metrics": found, "plots": drawn, "range": chosen, "ranges": RANGES}
+
+
+def _own_network(database: Database) -> str | None:
+    """The visitor's address as a network, when the list does not hold it already."""
+    try:
+        network = networks.parse_network(request.remote_addr or "")
+    except ValidationFailed:
+        return None
+    return None if any(entry.cidr == network for entry in database.allowlist) else str(network)
 
 
 def _form_again(display_name: str, error: ServiceError) -> tuple[str, int]:

@@ -23,6 +23,7 @@ OPERATIONS = {
     "database.start": Words("Start", "Starting the database", "Database started", "play"),
     "database.stop": Words("Stop", "Stopping the database", "Database stopped", "square"),
     "database.restart": Words("Restart", "Restarting the database", "Database restarted", "rotate-cw"),
+    "database.allowlist": Words("Allowlist", "Changing the allowlist", "Allowlist changed", "shield-check"),
 }
 
 ACTIONS = {
@@ -34,6 +35,7 @@ ACTIONS = {
     "database.start": ("started", "play"),
     "database.stop": ("stopped", "square"),
     "database.restart": ("restarted", "rotate-cw"),
+    "database.allowlist": ("changed the allowlist of", "shield-check"),
     "database.reveal_credentials": ("revealed the credentials of", "eye"),
     "operation.cancel": ("cancelled", "ban"),
     "operation.retry": ("retried", "rotate-cw"),

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
-from webapp.models import Host, Operation, Run
+from webapp.models import Database, Host, Operation, Run
 from webapp.models.operations import FENCES
 from webapp.services import doorbell
 from webapp.worker import settle
@@ -94,5 +94,6 @@ def mark_running(session: Session, ids: list[uuid.UUID], run: Run) -> None:
 
 def load(session: Session, ids: list[uuid.UUID]) -> list[Operation]:
     """The claimed operations with their databases' current desired state."""
-    query = select(Operation).where(Operation.id.in_(ids)).order_by(Operation.created_at)
+    allowlist = joinedload(Operation.database, innerjoin=True).selectinload(Database.allowlist)
+    query = select(Operation).where(Operation.id.in_(ids)).order_by(Operation.created_at).options(allowlist)
     return list(session.scalars(query.execution_options(populate_existing=True)))

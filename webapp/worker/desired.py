@@ -28,7 +28,7 @@ def tenant_database(database: Database) -> dict[str, Any]:
         "connection_limit": database.connection_limit,
         "pool_size": database.pool_size,
         "pool_mode": database.pool_mode,
-        "networks": [],
+        "networks": [str(entry.cidr) for entry in database.allowlist],
     }
     if database.desired_state != "absent":
         wanted["verifier"] = database.verifier
