@@ -1,7 +1,7 @@
 """The control database's tables, one file per aggregate."""
 
 from webapp.models.base import Base
-from webapp.models.databases import AllowlistEntry, Database, Host
+from webapp.models.databases import AllowlistEntry, Database, Host, Member
 from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
 from webapp.models.users import ApiKey, ApiKeyDatabase, AuthSession, User
@@ -16,6 +16,7 @@ __all__ = [
     "Database",
     "Host",
     "IdempotencyKey",
+    "Member",
     "Operation",
     "RateCounter",
     "Run",

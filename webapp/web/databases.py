@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from webapp.http import current_actor, current_session, resources
 from webapp.models import Database
 from webapp.models.databases import DATABASE_STATUSES
-from webapp.services import access, audit, databases, networks, operations, plans
+from webapp.services import access, audit, databases, members, networks, operations, plans
 from webapp.services.databases import Credentials, DatabaseSpec
 from webapp.services.errors import Conflict, PlanLimitReached, ServiceError, ValidationFailed
 from webapp.services.names import derive_name
@@ -33,7 +33,8 @@ def index() -> str:
         session, actor, page=page_number(), limit=PER_PAGE, search=search or None, status=chosen
     )
     used, plan = plans.live_databases(session, current_user.user), plans.plan_of(current_user.user)
-    context = {"search": search, "status": chosen or "", "filters": FILTERS, "used": used, "plan": plan}
+    context: dict[str, Any] = {"search": search, "status": chosen or "", "filters": FILTERS, "used": used, "plan": plan}
+    context["levels"] = members.levels(session, current_user.user)
     return render_template("databases/index.html", page=page, **context)
 
 
