@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from webapp.http import current_actor, current_session, resources
 from webapp.models import Database
-from webapp.models.databases import DATABASE_STATUSES
+from webapp.models.databases import DATABASE_STATUSES, LEVELS
 from webapp.services import access, audit, databases, members, networks, operations, plans
 from webapp.services.databases import Credentials, DatabaseSpec
 from webapp.services.errors import Conflict, PlanLimitReached, ServiceError, ValidationFailed
@@ -92,10 +92,11 @@ def detail_page(
     credentials: Credentials | None = None,
     problem: str | None = None,
     network_errors: dict[str, list[str]] | None = None,
+    member_problem: str | None = None,
 ) -> str:
     """The detail page; with *credentials* they are shown, with *problem* it says why a change was refused.
 
-    With *network_errors* the allowlist's form is shown again with what was typed.
+    With *network_errors* or *member_problem* the form of the allowlist or team is shown again with what was typed.
     """
     session, actor = current_session(), current_actor()
     recent = operations.list_operations(session, actor, limit=6, database_id=database.id).items
@@ -109,6 +110,9 @@ def detail_page(
         "events": audit.recent_for_database(session, database, 8),
         "may": {permission: access.allows(actor, database, permission) for permission in access.PERMISSIONS},
         "problem": problem,
+        "members": members.list_members(session, database),
+        "member_problem": member_problem,
+        "levels": LEVELS,
         "network_errors": network_errors or {},
         "network_warnings": networks.warnings(entry.cidr for entry in database.allowlist),
         "own_network": _own_network(database),
