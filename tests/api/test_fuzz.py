@@ -14,6 +14,8 @@ from sqlalchemy.orm import Session
 from tests.api.conftest import Caller, Set
 from tests.api.worker import ScriptedWorker
 from webapp.models import Database, Operation
+from webapp.services import members, users
+from webapp.services.actors import SYSTEM
 
 NETWORKS = st.sampled_from(["203.0.113.0/24", "2001:db8::/32", "0.0.0.0/0", "198.51.100.7", "::1"])
 schemathesis.openapi.format("cidr", NETWORKS)
@@ -40,6 +42,9 @@ def test_what_is_allowed(
 ) -> None:
     """Valid requests on a database and an operation that are there."""
     idle_worker.play_once()
+    bob = users.create_user(session, SYSTEM, "bob@example.com")
+    member = members.add_member(session, SYSTEM, shop, bob.email, "viewer")
+    session.commit()
     ids = {"databases": str(shop.id), "operations": str(queued.id)}
     headers = {"Authorization": f"Bearer {alice.key}"}
     for operation in operations(app):
@@ -48,7 +53,8 @@ def test_what_is_allowed(
         @given(case=operation.as_strategy(generation_mode=GenerationMode.POSITIVE))
         def check(case: Any) -> None:
             if case.path_parameters:
-                case.path_parameters = {"id": ids[case.path.split("/")[3]]}
+                known = {"id": ids[case.path.split("/")[3]], "member_id": str(member.id)}
+                case.path_parameters = {name: known[name] for name in case.path_parameters}
             # A key used before is refused for its history, which no document can say; test_idempotency.py sends those.
             if case.headers:
                 case.headers.pop("Idempotency-Key", None)

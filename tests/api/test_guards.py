@@ -5,40 +5,58 @@ from typing import Any
 
 import pytest
 from flask import Flask, g
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from tests.api.conftest import Caller, Make
 from webapp import http
-from webapp.models import Database, Operation
-from webapp.services import api_keys, guards
+from webapp.models import Database, Member, Operation
+from webapp.services import api_keys, guards, members, users
 from webapp.services.actors import SYSTEM
 
-BLUEPRINTS = ("databases_api", "allowlist_api", "operations_api", "events_api", "health_api", "probes", "api_docs")
-PEOPLE = ("owner", "selected", "elsewhere", "stranger", "admin", "banned", "anonymous")
+BLUEPRINTS = (
+    "databases_api",
+    "allowlist_api",
+    "members_api",
+    "operations_api",
+    "events_api",
+    "health_api",
+    "probes",
+    "api_docs",
+)
+LEVELS = ("admin", "developer", "viewer")
+PEOPLE = ("owner", "selected", "elsewhere", "stranger", "platform admin", "banned", "anonymous", *LEVELS)
 # What each of PEOPLE gets. `selected` is a key for this database, `elsewhere` one for another database of the owner's.
-OWN = (202, 202, 404, 404, 404, 401, 401)
-OPERATE = (202, 202, 404, 404, 202, 401, 401)
-SEE = (200, 200, 404, 404, 200, 401, 401)
-LIST = (200, 200, 200, 200, 200, 401, 401)
-PUBLIC = (200,) * 7
+OWN = (202, 202, 404, 404, 404, 401, 401, 404, 404, 404)
+RESET = (202, 202, 404, 404, 404, 401, 401, 202, 404, 404)
+OPERATE = (202, 202, 404, 404, 202, 401, 401, 202, 404, 404)
+AT_ONCE = (200, 200, 404, 404, 200, 401, 401, 200, 404, 404)
+ADD = (201, 201, 404, 404, 201, 401, 401, 201, 404, 404)
+REMOVE = (204, 204, 404, 404, 204, 401, 401, 204, 404, 404)
+SEE = (200, 200, 404, 404, 200, 401, 401, 200, 200, 200)
+LIST = (200, 200, 200, 200, 200, 401, 401, 200, 200, 200)
+PUBLIC = (200,) * 10
 RULES: dict[str, tuple[int, ...]] = {
     "GET databases_api.index": LIST,
-    "POST databases_api.create": (202, 403, 403, 202, 202, 401, 401),
+    "POST databases_api.create": (202, 403, 403, 202, 202, 401, 401, 202, 202, 202),
     "GET databases_api.show": SEE,
     "GET databases_api.show_metrics": SEE,
-    "PATCH databases_api.change": SEE,
+    "PATCH databases_api.change": AT_ONCE,
     "DELETE databases_api.delete": OWN,
-    "POST databases_api.reset_password": OWN,
+    "POST databases_api.reset_password": RESET,
     "POST databases_api.repair_ownership": OPERATE,
     "POST databases_api.start": OPERATE,
     "POST databases_api.stop": OPERATE,
     "POST databases_api.restart": OPERATE,
     "GET allowlist_api.show": SEE,
     "PUT allowlist_api.replace": OPERATE,
+    "GET members_api.index": SEE,
+    "POST members_api.add": ADD,
+    "PATCH members_api.change": AT_ONCE,
+    "DELETE members_api.remove": REMOVE,
     "GET operations_api.index": LIST,
     "GET operations_api.show": SEE,
-    "POST operations_api.cancel": SEE,
+    "POST operations_api.cancel": AT_ONCE,
     "POST operations_api.retry": OPERATE,
     "GET events_api.follow": SEE,
     "GET health_api.show": LIST,
@@ -52,6 +70,8 @@ BODIES: dict[str, Any] = {
     "databases_api.create": {"name": "fresh", "displayName": "Fresh"},
     "databases_api.change": {},
     "allowlist_api.replace": {"data": []},
+    "members_api.add": {"email": "new@example.com", "role": "viewer"},
+    "members_api.change": {"role": "viewer"},
 }
 # The state that makes the operation fit for the call; every other call finds nothing under way.
 STATES = {"operations_api.cancel": "queued", "operations_api.retry": "failed"}
@@ -70,7 +90,7 @@ def routes(app: Flask) -> dict[str, str]:
 @pytest.fixture
 def people(
     alice: Caller, bob: Caller, admin: Caller, charlie: Caller, nobody: Caller, enrol: Any, session: Session,
-    make_database: Make,
+    make_database: Make, shop: Database,
 ) -> dict[str, Caller]:  # fmt: skip
     make_database(alice, "blog")
     assert alice.user is not None
@@ -81,7 +101,12 @@ def people(
     session.execute(text("UPDATE users SET state = 'banned' WHERE email LIKE 'banned%'"))
     session.commit()
     other = Caller(alice.client, elsewhere.secret)
-    return dict(zip(PEOPLE, (alice, charlie, other, bob, admin, banned, nobody), strict=True))
+    team = [enrol(f"{level}-member") for level in LEVELS]
+    for member, level in zip(team, LEVELS, strict=True):
+        members.add_member(session, SYSTEM, shop, member.user.email, level)
+    enrol("new")
+    session.commit()
+    return dict(zip(PEOPLE, (alice, charlie, other, bob, admin, banned, nobody, *team), strict=True))
 
 
 def test_every_route_has_a_rule(app: Flask) -> None:
@@ -97,12 +122,25 @@ def test_everybody_gets_what_the_rule_says(
         row_id = shop.id if address.startswith("/api/v1/databases") else queued.id
         for person, expected in zip(PEOPLE, RULES[route], strict=True):
             reset(session, queued, STATES.get(endpoint, "succeeded"))
+            member = a_member(session, shop)
             response = people[person].call(
-                method, address.replace("<id>", str(row_id)), json=BODIES.get(endpoint),
+                method, address.replace("<id>", str(row_id)).replace("<member_id>", member), json=BODIES.get(endpoint),
                 headers={"Prefer": "respond-async"},
             )  # fmt: skip
             assert response.status_code == expected, f"{route} by {person}: {response.get_data(as_text=True)}"
             response.close()
+
+
+def a_member(session: Session, database: Database) -> str:
+    """The id of a membership that is none of PEOPLE's, while `new` has none."""
+    session.execute(text("DELETE FROM members WHERE user_id IN (SELECT id FROM users WHERE email LIKE 'new%')"))
+    user = users.by_email(session, "colleague@example.com") or users.create_user(
+        session, SYSTEM, "colleague@example.com"
+    )
+    found = session.scalar(select(Member.id).where(Member.user_id == user.id))
+    member_id = found or members.add_member(session, SYSTEM, database, user.email, "developer").id
+    session.commit()
+    return str(member_id)
 
 
 def reset(session: Session, operation: Operation, state: str) -> None:

@@ -95,8 +95,10 @@ def test_the_allowlist(page: Page) -> None:
     card.get_by_label("Label").fill("Everybody")
     card.get_by_role("button", name="Add network").click()
     expect(card.get_by_text("Open to everybody")).to_be_visible()
+    remove = card.get_by_role("button", name="Remove 0.0.0.0/0")
+    remove.wait_for()
     shoot(page, "allowlist", full_page=True)
-    card.get_by_role("button", name="Remove 0.0.0.0/0").click()
+    remove.click()
     expect(card.get_by_text("Open to everybody")).to_be_hidden()
     expect(card.get_by_role("listitem")).to_have_count(1)
 

@@ -24,6 +24,7 @@ CHECKED = {
     "ck_databases_status": databases.DATABASE_STATUSES,
     "ck_databases_desired_state": databases.DESIRED_STATES,
     "ck_databases_pool_mode": databases.POOL_MODES,
+    "ck_members_level": databases.LEVELS,
     "ck_operations_state": operations.OPERATION_STATES,
     "ck_operations_kind": operations.KINDS,
     "ck_runs_state": operations.RUN_STATES,

@@ -24,6 +24,7 @@ TUPLES = {
     "databases.status": databases.DATABASE_STATUSES,
     "databases.desired_state": databases.DESIRED_STATES,
     "databases.pool_mode": databases.POOL_MODES,
+    "members.level": databases.LEVELS,
     "operations.state": operations.OPERATION_STATES,
     "operations.kind": operations.KINDS,
     "runs.state": operations.RUN_STATES,

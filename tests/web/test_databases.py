@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 from tests.browser.scripted_worker import ScriptedWorker
 from tests.web.conftest import Browser, password_of
 from webapp.models import AuditEvent, Database, Operation
+from webapp.services import members
+from webapp.services.actors import Actor
 from webapp.web.formatting import MASK
 
 
@@ -145,3 +147,21 @@ def test_a_failed_creation_says_why_and_can_be_retried(
     assert alice.post(f"/operations/{operation.id}/retry").headers["Location"] == f"/databases/{operation.database_id}"
     worker.play_all()
     assert "Database created" in alice.page(f"/databases/{operation.database_id}")
+
+
+def test_a_shared_database_says_with_which_level(
+    session: Session, alice: Browser, bob: Browser, shop: Database
+) -> None:
+    member = members.add_member(session, Actor("user", alice.user), shop, "bob@example.com", "viewer")
+    session.commit()
+    assert "shared with you as viewer" in bob.page("/databases")
+    assert "shared with you" not in alice.page("/databases")
+    page = bob.page(f"/databases/{shop.id}")
+    assert "A viewer cannot see the password." in page
+    assert "Add network" not in page
+    assert bob.post(f"/databases/{shop.id}/credentials").status_code == 404
+    assert bob.post(f"/databases/{shop.id}/stop").status_code == 404
+    session.merge(member).level = "developer"
+    session.commit()
+    assert password_of(shop) in bob.post(f"/databases/{shop.id}/credentials").get_data(as_text=True)
+    assert bob.post(f"/databases/{shop.id}/reset-password").status_code == 404

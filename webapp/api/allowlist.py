@@ -3,7 +3,7 @@
 from flask import Response
 from sqlalchemy.orm import Session
 
-from webapp.api import schemas, shapes
+from webapp.api import access_schemas, schemas, shapes
 from webapp.api.auth import routes
 from webapp.api.changes import carry_out
 from webapp.api.responses import answer, cacheable, documented
@@ -16,7 +16,7 @@ from webapp.services.actors import Actor
 api = routes("allowlist_api", "databases", "/databases")
 
 
-@api.get("/<id>/allowlist", responses=documented({200: schemas.Allowlist, 304: None}, 404))
+@api.get("/<id>/allowlist", responses=documented({200: access_schemas.Allowlist, 304: None}, 404))
 def show(path: DatabasePath) -> Response:
     """List the networks that may connect; an empty list means every network."""
     return cacheable(shapes.allowlist(access.require(current_session(), current_actor(), path.id, "view")))
@@ -24,9 +24,9 @@ def show(path: DatabasePath) -> Response:
 
 @api.put(
     "/<id>/allowlist",
-    responses=documented({200: schemas.Allowlist, 202: schemas.OperationOut}, 404, 409, 413, 415, 500),
+    responses=documented({200: access_schemas.Allowlist, 202: schemas.OperationOut}, 404, 409, 413, 415, 500),
 )
-def replace(path: DatabasePath, header: ChangeHeaders, body: schemas.NewAllowlist) -> Response:
+def replace(path: DatabasePath, header: ChangeHeaders, body: access_schemas.NewAllowlist) -> Response:
     """Replace the whole list. When it gets narrower, every open session is cut once."""
     entries = [(entry.cidr, entry.label) for entry in body.data]
 

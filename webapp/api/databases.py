@@ -85,7 +85,7 @@ def delete(path: DatabasePath, header: ChangeHeaders) -> Response:
 @api.post("/<id>/reset-password", responses=documented({200: schemas.NewPassword, **ACCEPTED}, *POSTED))
 def reset_password(path: DatabasePath, header: PostHeaders) -> Response:
     """Replace the password; the old one is dead at once, for open connections too."""
-    return carry_out(header, _asks(path, "credentials", databases.reset_password), _new_password)
+    return carry_out(header, _asks(path, "reset_password", databases.reset_password), _new_password)
 
 
 @api.post("/<id>/repair-ownership", responses=documented({200: schemas.RepairedOwnership, **ACCEPTED}, *POSTED))

@@ -11,7 +11,6 @@ from pydantic_core import PydanticCustomError
 
 from webapp.services.errors import ValidationFailed
 from webapp.services.names import PATTERN, RESERVED, RESERVED_PREFIX, check_display_name, check_name
-from webapp.services.networks import MAX_CIDR, MAX_ENTRIES, MAX_LABEL, check_cidr, check_label
 
 Status = Literal["creating", "active", "stopped", "deleting", "error", "restoring"]
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
@@ -19,7 +18,7 @@ State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 VISIBLE = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
 
 
-def _rule(check: Callable[[str], str]) -> Callable[[str], str]:
+def rule(check: Callable[[str], str]) -> Callable[[str], str]:
     """A service's check as a validator, so that every wrong field is named at once and in the same words."""
 
     def validate(value: str) -> str:
@@ -39,7 +38,7 @@ def _digits(value: Any) -> Any:
     return value
 
 
-def _no_nul(value: str) -> str:
+def no_nul(value: str) -> str:
     if "\0" in value:
         raise PydanticCustomError("nul", "NUL is not allowed.")
     return value
@@ -51,10 +50,10 @@ NAME_SCHEMA: dict[str, Any] = {
     "maxLength": 50,
     "not": {"anyOf": [{"enum": sorted(RESERVED)}, {"pattern": f"^{RESERVED_PREFIX}"}]},
 }
-Name = Annotated[str, AfterValidator(_rule(check_name)), Field(json_schema_extra=NAME_SCHEMA, examples=["shop"])]
+Name = Annotated[str, AfterValidator(rule(check_name)), Field(json_schema_extra=NAME_SCHEMA, examples=["shop"])]
 DisplayName = Annotated[
     str,
-    AfterValidator(_rule(check_display_name)),
+    AfterValidator(rule(check_display_name)),
     Field(json_schema_extra={"pattern": VISIBLE, "minLength": 1, "maxLength": 100}, examples=["My shop"]),
 ]
 
@@ -83,25 +82,6 @@ class DatabaseChanges(Body):
     display_name: DisplayName = ""
 
 
-class AllowlistEntry(Body):
-    cidr: Annotated[
-        str,
-        Field(max_length=MAX_CIDR, json_schema_extra={"format": "cidr"}, examples=["203.0.113.0/24", "2001:db8::/32"]),
-        AfterValidator(_rule(check_cidr)),
-    ]
-    label: Annotated[
-        str,
-        AfterValidator(_rule(check_label)),
-        Field(json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f]*$", "maxLength": MAX_LABEL}, examples=["Office"]),
-    ] = ""
-
-
-class NewAllowlist(Body):
-    data: list[AllowlistEntry] = Field(
-        max_length=MAX_ENTRIES, description="The whole list, no network twice; an empty one lets everybody connect."
-    )
-
-
 class Query(BaseModel):
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel)
 
@@ -114,7 +94,7 @@ class PageQuery(Query):
 class DatabaseQuery(PageQuery):
     search: Annotated[
         str,
-        AfterValidator(_no_nul),
+        AfterValidator(no_nul),
         Field(max_length=100, description="A part of either name.", json_schema_extra={"pattern": r"^[^\x00]*$"}),
     ] = ""
     status: Annotated[Status | None, WithJsonSchema({"enum": list(get_args(Status))})] = None
@@ -127,6 +107,11 @@ class OperationQuery(PageQuery):
 
 class DatabasePath(BaseModel):
     id: uuid.UUID
+
+
+class MemberPath(BaseModel):
+    id: uuid.UUID
+    member_id: uuid.UUID
 
 
 class OperationPath(BaseModel):
@@ -197,16 +182,6 @@ class RepairedOwnership(Answer):
     name: str
     status: Literal["repaired"] = "repaired"
     message: str
-
-
-class Network(Answer):
-    cidr: str
-    label: str
-
-
-class Allowlist(Answer):
-    data: list[Network] = Field(description="The networks that may connect; every network when there are none.")
-    warnings: list[str] = Field(description="What to know about a list that lets in everybody.")
 
 
 class Pagination(Answer):

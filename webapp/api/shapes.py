@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from webapp.api import schemas
-from webapp.models import Database, Operation, RunStep
+from webapp.api import access_schemas, schemas
+from webapp.models import Database, Member, Operation, RunStep
 from webapp.services import databases, networks, operations
 
 
@@ -47,10 +47,14 @@ def created(row: Database) -> schemas.CreatedDatabase:
     )
 
 
-def allowlist(row: Database) -> schemas.Allowlist:
+def allowlist(row: Database) -> access_schemas.Allowlist:
     """The networks that may connect, in order."""
-    listed = [schemas.Network(cidr=str(entry.cidr), label=entry.label) for entry in row.allowlist]
-    return schemas.Allowlist(data=listed, warnings=networks.warnings(entry.cidr for entry in row.allowlist))
+    listed = [access_schemas.Network(cidr=str(entry.cidr), label=entry.label) for entry in row.allowlist]
+    return access_schemas.Allowlist(data=listed, warnings=networks.warnings(entry.cidr for entry in row.allowlist))
+
+
+def member(row: Member) -> access_schemas.MemberOut:
+    return access_schemas.MemberOut(id=row.id, email=row.user.email, role=cast(access_schemas.Level, row.level))
 
 
 def operation(row: Operation) -> schemas.OperationOut:

@@ -1,7 +1,7 @@
 """The control database's tables, one file per aggregate."""
 
 from webapp.models.base import Base
-from webapp.models.databases import AllowlistEntry, Database, Host
+from webapp.models.databases import AllowlistEntry, Database, Host, Member
 from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
 from webapp.models.samples import DatabaseFigures, DatabaseSample, HostReport
@@ -20,6 +20,7 @@ __all__ = [
     "Host",
     "HostReport",
     "IdempotencyKey",
+    "Member",
     "Operation",
     "RateCounter",
     "Run",

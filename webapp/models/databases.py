@@ -16,6 +16,7 @@ HOST_STATES = ("active", "draining", "offline")
 DATABASE_STATUSES = ("creating", "active", "stopped", "deleting", "error", "restoring")
 DESIRED_STATES = ("present", "stopped", "absent")
 POOL_MODES = ("transaction", "session")
+LEVELS = ("admin", "developer", "viewer")
 
 type Network = IPv4Network | IPv6Network
 
@@ -73,6 +74,9 @@ class Database(Base):
     allowlist: Mapped[list["AllowlistEntry"]] = relationship(
         order_by="AllowlistEntry.cidr", cascade="all, delete-orphan", passive_deletes=True
     )
+    members: Mapped[list["Member"]] = relationship(
+        order_by="Member.created_at", cascade="all, delete-orphan", passive_deletes=True
+    )
 
     def replace_allowlist(self, wanted: Mapping[Network, str]) -> None:
         """Make *wanted* (networks with their labels) the whole list; what stays on it keeps its row."""
@@ -94,3 +98,18 @@ class AllowlistEntry(Base):
     cidr: Mapped[IPv4Network | IPv6Network] = mapped_column(CIDR)
     label: Mapped[str] = mapped_column(default="", server_default="")
     created_at: Mapped[CreatedAt]
+
+
+class Member(Base):
+    """Another user's access to a database; the owner is none of its members."""
+
+    __tablename__ = "members"
+    __table_args__ = (one_of("level", LEVELS), UniqueConstraint("database_id", "user_id"))
+
+    id: Mapped[Id]
+    database_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("databases.id", ondelete="CASCADE"))
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    level: Mapped[str]
+    created_at: Mapped[CreatedAt]
+
+    user: Mapped[User] = relationship(lazy="joined", innerjoin=True)

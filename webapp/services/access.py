@@ -2,41 +2,44 @@
 
 import uuid
 
-from sqlalchemy import ColumnElement, select, true
+from sqlalchemy import ColumnElement, or_, select, true
 from sqlalchemy.orm import Session
 
-from webapp.models import Database
+from webapp.models import Database, Member
 from webapp.services.actors import Actor
 from webapp.services.errors import DatabaseNotFound, KeyScopeDenied
 from webapp.services.guards import mark_authorized
 
-# product.md, section 4. Members (admin, developer, viewer) join this table when a database can be shared.
+# `admin`, `developer` and `viewer` are the levels of members; a platform admin is something else.
 PERMISSIONS: dict[str, frozenset[str]] = {
-    "view": frozenset({"owner", "platform_admin"}),
-    "credentials": frozenset({"owner"}),
-    "operate": frozenset({"owner", "platform_admin"}),
+    "view": frozenset({"owner", "admin", "developer", "viewer", "platform_admin"}),
+    "credentials": frozenset({"owner", "admin", "developer"}),
+    "operate": frozenset({"owner", "admin", "platform_admin"}),
+    # By the API a reset answers with the new password, which is not for platform admins.
+    "reset_password": frozenset({"owner", "admin"}),
     "own": frozenset({"owner"}),
 }
 
 
-def relation(actor: Actor, database: Database) -> str | None:
-    """What *actor* is to *database*: `owner`, `platform_admin`, or None for a stranger."""
+def relations(actor: Actor, database: Database) -> frozenset[str]:
+    """What *actor* is to *database*: its owner or a member of some level, and perhaps a platform admin too."""
     if (
         actor.api_key is not None
         and actor.api_key.scope == "selected"
         and database.id not in actor.api_key.database_ids
     ):
-        return None
+        return frozenset()
     if actor.user is None:
-        return "owner"
+        return frozenset({"owner"})
+    overall = {"platform_admin"} if actor.sees_everything else set()
     if database.owner_id == actor.user.id:
-        return "owner"
-    return "platform_admin" if actor.sees_everything else None
+        return frozenset({"owner", *overall})
+    return frozenset({*(member.level for member in database.members if member.user_id == actor.user.id), *overall})
 
 
 def allows(actor: Actor, database: Database, permission: str) -> bool:
     """Whether the table allows *permission*, for pages that show only what can be done."""
-    return relation(actor, database) in PERMISSIONS[permission]
+    return not relations(actor, database).isdisjoint(PERMISSIONS[permission])
 
 
 def require(session: Session, actor: Actor, database_id: uuid.UUID, permission: str) -> Database:
@@ -55,10 +58,10 @@ def visible(actor: Actor) -> ColumnElement[bool]:
     """The condition that keeps a list of databases to what *actor* may see."""
     mark_authorized()
     if actor.api_key is not None and actor.api_key.scope == "selected":
-        return Database.id.in_(actor.api_key.database_ids) & (Database.owner_id == actor.api_key.user_id)
+        return Database.id.in_(actor.api_key.database_ids) & _owned_or_shared(actor.api_key.user_id)
     if actor.sees_everything:
         return true()
-    return Database.owner_id == (actor.user.id if actor.user else None)
+    return _owned_or_shared(actor.user.id if actor.user else None)
 
 
 def require_full_account(actor: Actor) -> None:
@@ -66,3 +69,8 @@ def require_full_account(actor: Actor) -> None:
     mark_authorized()
     if actor.api_key is not None and actor.api_key.scope != "full":
         raise KeyScopeDenied("This API key is limited to selected databases. Use a full-account key.")
+
+
+def _owned_or_shared(user_id: uuid.UUID | None) -> ColumnElement[bool]:
+    shared = select(Member.database_id).where(Member.user_id == user_id)
+    return or_(Database.owner_id == user_id, Database.id.in_(shared))

@@ -79,6 +79,13 @@ class NotFound(ServiceError):
     code, status, title = "NOT_FOUND", 404, "Not found"
 
 
+class MemberNotFound(NotFound):
+    """Missing, or a member of another database."""
+
+    def __init__(self, message: str = "There is no such member.") -> None:
+        super().__init__(message)
+
+
 class Conflict(ServiceError):
     """In conflict with what is there."""
 

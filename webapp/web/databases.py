@@ -11,8 +11,8 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from webapp.http import current_actor, current_session, resources
 from webapp.models import Database
-from webapp.models.databases import DATABASE_STATUSES
-from webapp.services import access, audit, databases, metrics, networks, operations, plans, storage
+from webapp.models.databases import DATABASE_STATUSES, LEVELS
+from webapp.services import access, audit, databases, members, metrics, networks, operations, plans, storage
 from webapp.services.databases import Credentials, DatabaseSpec
 from webapp.services.errors import Conflict, PlanLimitReached, ServiceError, ValidationFailed
 from webapp.services.names import derive_name
@@ -37,7 +37,8 @@ def index() -> str:
         session, actor, page=page_number(), limit=PER_PAGE, search=search or None, status=chosen
     )
     used, plan = plans.live_databases(session, current_user.user), plans.plan_of(current_user.user)
-    context = {"search": search, "status": chosen or "", "filters": FILTERS, "used": used, "plan": plan}
+    context: dict[str, Any] = {"search": search, "status": chosen or "", "filters": FILTERS, "used": used, "plan": plan}
+    context["levels"] = members.levels(session, current_user.user)
     return render_template("databases/index.html", page=page, **context)
 
 
@@ -95,10 +96,11 @@ def detail_page(
     credentials: Credentials | None = None,
     problem: str | None = None,
     network_errors: dict[str, list[str]] | None = None,
+    member_problem: str | None = None,
 ) -> str:
     """The detail page; with *credentials* they are shown, with *problem* it says why a change was refused.
 
-    With *network_errors* the allowlist's form is shown again with what was typed.
+    With *network_errors* or *member_problem* the form of the allowlist or team is shown again with what was typed.
     """
     session, actor = current_session(), current_actor()
     recent = operations.list_operations(session, actor, limit=6, database_id=database.id).items
@@ -113,6 +115,9 @@ def detail_page(
         "may": {permission: access.allows(actor, database, permission) for permission in access.PERMISSIONS},
         "problem": problem,
         "storage": storage.usage(database),
+        "members": members.list_members(session, database),
+        "member_problem": member_problem,
+        "levels": LEVELS,
         "network_errors": network_errors or {},
         "network_warnings": networks.warnings(entry.cidr for entry in database.allowlist),
         "own_network": _own_network(database),
