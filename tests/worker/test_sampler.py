@@ -43,11 +43,11 @@ def test_a_running_worker_fills_what_people_see(
     with dataplane.connect(shop.name, "secret") as client:
         client.execute("SELECT 1")
         workers.start(DBHOST_SAMPLE_EVERY_S="1", DBHOST_INVENTORY=inventory)
-        wait_until(lambda: reported(session, host))
+        wait_until(lambda: reported(session, host), timeout_s=120)
     assert shop.size_bytes > 1_000_000
     assert session.get_one(DatabaseFigures, shop.id).clients_active == 1
     first = session.get_one(HostReport, host.id).sampled_at
-    wait_until(lambda: session.get_one(HostReport, host.id, populate_existing=True).sampled_at != first)
+    wait_until(lambda: session.get_one(HostReport, host.id, populate_existing=True).sampled_at != first, timeout_s=120)
     assert session.scalar(select(func.count()).select_from(Operation)) == 0
     assert session.scalar(select(func.count()).select_from(Run)) == 0
     assert list(workers.home.rglob("extravars")) == []
@@ -58,7 +58,7 @@ def test_work_goes_on_while_hosts_are_reported_on(workers: Workers, host: Host, 
     create_many(session, host, 3)
     workers.start(DBHOST_SAMPLE_EVERY_S="1")
     wait_until(lambda: states() == {"succeeded": 3})
-    wait_until(lambda: reported(session, host))
+    wait_until(lambda: reported(session, host), timeout_s=120)
     kept = session.get_one(HostReport, host.id).report
     assert kept is not None
     assert kept["postgres"] is None
