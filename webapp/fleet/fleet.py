@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from webapp.fleet import access, foundation, inventory, network, record, system_packages, teardown
+from webapp.fleet import access, certificates, foundation, inventories, network, record, system_packages, teardown
 from webapp.fleet.access import FleetHost
 from webapp.fleet.commands import Progress
 from webapp.fleet.errors import FleetError
@@ -157,9 +157,9 @@ class Fleet:
         self.progress(f"{host.name} ({host.address}) is {state}")
 
     def _write_inventory(self, known: Record) -> Path:
-        self.names.control_sockets.mkdir(mode=0o700, exist_ok=True)
-        self.names.inventory_file.write_text(inventory.as_yaml(self._hosts(known), self.names.control_sockets))
-        return self.names.inventory_file
+        hosts = self._hosts(known)
+        certificates.ensure(self.names.authority, self.names.certificates, hosts)
+        return inventories.write(self.names, hosts, known)
 
     def _known(self) -> Record:
         known = record.read(self.names.record_file)
