@@ -60,6 +60,11 @@ class Fleet:
         return self.names.worker_key_file
 
     @property
+    def worker_inventory(self) -> Path:
+        """The folder of the worker's inventory, which write_inventory() keeps."""
+        return self.names.worker_inventory_file.parent
+
+    @property
     def known_hosts_file(self) -> Path:
         return self.names.known_hosts_file
 
