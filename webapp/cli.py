@@ -86,6 +86,17 @@ def user_ensure_admin() -> None:
     click.echo(json.dumps(asdict(ensured)))
 
 
+@main.command("ensure-hosts", hidden=True)
+@click.argument("listed")
+def ensure_hosts(listed: str) -> None:
+    """Make the rows of a fleet's hosts, given as JSON; called by `up --hosts`."""
+    with control_session() as session:
+        for host in json.loads(listed):
+            hosts.ensure_host(session, SYSTEM, host["name"], host["address"], host["port"])
+        hosts.drain_embedded(session, SYSTEM)
+        session.commit()
+
+
 @main.group("api-key")
 def api_key() -> None:
     """API keys."""

@@ -13,7 +13,7 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
-from webapp.embedded import playbooks, users
+from webapp.embedded import hosts, playbooks, users
 from webapp.embedded.environment import CHECKOUT, Stack
 from webapp.models import Database, Host
 from webapp.worker import desired
@@ -45,7 +45,7 @@ def variables_file(stack: Stack, databases: list[dict[str, Any]]) -> Iterator[Pa
 def converge(stack: Stack, host: str, databases: list[dict[str, Any]], *, check: bool) -> int:
     """Run databases.yml over *databases* as the agent's OS user, showing its output; returns its exit code."""
     with variables_file(stack, databases) as path:
-        base = [*playbooks.command("databases")[:-1], host]
+        base = playbooks.command("databases", hosts.inventory(stack), [host])
         command = [*base, "--extra-vars", f"@{path}", *(["--check", "--diff"] if check else [])]
         environment = playbooks.environment(stack, stack.agent_user)
         return subprocess.run(

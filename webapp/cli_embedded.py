@@ -16,16 +16,19 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 @click.command("up")
 @click.option("--detach", is_flag=True, help="Return when the stack is ready; without it, stay and show the logs.")
-@click.option("--hosts", type=int, metavar="N", help="A fleet of N hosts instead of the embedded one.")
+@click.option(
+    "--hosts",
+    type=click.IntRange(1, 99),
+    metavar="N",
+    help="Place databases on N hosts that this machine boots.",
+)
 @as_json
 def up_command(detach: bool, hosts: int | None, as_json: bool) -> None:
     """Set up what is missing, migrate, start everything. A second call changes nothing."""
     from webapp.embedded import foreground, summary, up
 
-    if hosts is not None:
-        raise click.ClickException("--hosts needs the fleet, which this version does not have: run ./dbhost up alone.")
     stack = load(os.environ)
-    started = up.up(stack, os.environ, Progress())
+    started = up.up(stack, os.environ, Progress(), hosts or 0)
     click.echo(json.dumps(asdict(started)) if as_json else summary.text(started))
     if not detach:
         foreground.stay(stack)

@@ -21,6 +21,9 @@ options:
     description: OS user that owns the files.
     type: str
     required: true
+  group:
+    description: Group of the files; by default that of O(owner), and then it is not looked at again.
+    type: str
   mode:
     description: Mode of the files.
     type: str
@@ -61,6 +64,7 @@ written:
   returned: always
 """
 
+import grp
 import os
 import pwd
 import tempfile
@@ -76,6 +80,7 @@ class File:
 
     content: str | None
     uid: int
+    gid: int | None
     mode: int
 
 
@@ -83,25 +88,26 @@ def observe(path: Path) -> File | None:
     if not path.exists():
         return None
     state = path.stat()
-    return File(path.read_text(), state.st_uid, state.st_mode & 0o7777)
+    return File(path.read_text(), state.st_uid, state.st_gid, state.st_mode & 0o7777)
 
 
 def differs(current: File | None, wanted: File) -> bool:
     """Pure."""
     if current is None:
         return True
-    kept = File(current.content if wanted.content is None else wanted.content, wanted.uid, wanted.mode)
-    return current != kept
+    content = current.content if wanted.content is None else wanted.content
+    gid = current.gid if wanted.gid is None else wanted.gid
+    return current != File(content, wanted.uid, gid, wanted.mode)
 
 
 def write(path: Path, content: str, wanted: File) -> None:
-    gid = pwd.getpwuid(wanted.uid).pw_gid if os.geteuid() == 0 else -1
+    gid = pwd.getpwuid(wanted.uid).pw_gid if wanted.gid is None else wanted.gid
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(descriptor, "w") as file:
         file.write(content)
         file.flush()
         os.fchmod(descriptor, wanted.mode)
-        os.fchown(descriptor, wanted.uid, gid)
+        os.fchown(descriptor, wanted.uid, gid if os.geteuid() == 0 else -1)
         os.fsync(descriptor)
     Path(name).replace(path)
 
@@ -115,6 +121,7 @@ def main() -> None:
         argument_spec={
             "folder": {"type": "path", "required": True},
             "owner": {"type": "str", "required": True},
+            "group": {"type": "str"},
             "mode": {"type": "str", "default": "0640"},
             "files": {"type": "dict", "default": {}},
             "present": {"type": "list", "elements": "str", "default": []},
@@ -122,8 +129,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     folder, uid = Path(module.params["folder"]), pwd.getpwnam(module.params["owner"]).pw_uid
+    gid = grp.getgrnam(module.params["group"]).gr_gid if module.params["group"] else None
     contents = {**dict.fromkeys(module.params["present"]), **module.params["files"]}
-    wanted = {name: File(content, uid, int(module.params["mode"], 8)) for name, content in contents.items()}
+    wanted = {name: File(content, uid, gid, int(module.params["mode"], 8)) for name, content in contents.items()}
     current = {name: observe(folder / name) for name in wanted}
     written = [name for name in wanted if differs(current[name], wanted[name])]
     diff = [

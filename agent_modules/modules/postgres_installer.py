@@ -26,6 +26,9 @@ options:
     description: The cluster's folder.
     type: path
     required: true
+  config_dir:
+    description: Folder of the configuration and the access rules; O(data_dir) by default.
+    type: path
   os_user:
     description: OS user mapped to the superuser. Root acts as it.
     type: str
@@ -106,7 +109,8 @@ def connect(params: dict[str, Any]) -> psycopg.Connection:
 
 
 def install(conn: psycopg.Connection, params: dict[str, Any], *, check: bool) -> list[str]:
-    files_changed_at = max((Path(params["data_dir"]) / name).stat().st_mtime for name in FILES)
+    folder = Path(params["config_dir"] or params["data_dir"])
+    files_changed_at = max((folder / name).stat().st_mtime for name in FILES)
     wanted = installation.changes(
         installation.observe(conn, params["provisioner"]), params["provisioner"], files_changed_at
     )
@@ -122,6 +126,7 @@ def main() -> None:
             "socket_dir": {"type": "path", "required": True},
             "port": {"type": "int", "required": True},
             "data_dir": {"type": "path", "required": True},
+            "config_dir": {"type": "path"},
             "os_user": {"type": "str", "required": True},
             "superuser": {"type": "str", "default": "postgres"},
             "provisioner": {"type": "str", "default": "dbhost_provisioner"},

@@ -49,8 +49,11 @@ def test_the_record_grows_and_keeps_its_network(tmp_path: Path) -> None:
 
 def test_the_inventory_pins_keys(tmp_path: Path) -> None:
     host = FleetHost("db1", "10.192.7.11", 22, tmp_path / "keys/admin", tmp_path / "known_hosts")
-    group = yaml.safe_load(inventory.as_yaml([host], Path("/run/dbh")))["all"]["children"]["database_hosts"]
+    login = inventory.Login("dbhost-agent", False, tmp_path / "keys/worker", Path("/run/dbh"))
+    tree = yaml.safe_load(inventory.as_yaml([host], login, {}))
+    group = tree["all"]["children"]["database_hosts"]["children"]["fleet"]
     assert group["hosts"] == {"db1": {"ansible_host": "10.192.7.11", "ansible_port": 22}}
+    assert (group["vars"]["ansible_user"], group["vars"]["ansible_become"]) == ("dbhost-agent", False)
     assert "StrictHostKeyChecking=yes" in group["vars"]["ansible_ssh_common_args"]
     assert f"UserKnownHostsFile={tmp_path}/known_hosts" in group["vars"]["ansible_ssh_common_args"]
 

@@ -98,6 +98,8 @@ def test_cancel_takes_back_what_never_reached_a_host(session: Session, alice: Ac
 
     session.refresh(shop)
     assert (operation.state, shop.desired_state, shop.status) == ("cancelled", "present", "active")
+    with pytest.raises(Conflict, match="later operation"):
+        operations.retry_operation(session, alice, operation.id)
 
 
 def test_cancel_of_a_queued_creation_frees_the_name(session: Session, alice: Actor, host: object) -> None:

@@ -235,6 +235,9 @@ class DataPlane:
             | self.variables()
             | {
                 "ansible_managed": "test",
+                "dbhost_service_manager": "supervisor",
+                "postgres_shared_buffers_mb": 128,  # the defaults size it by expressions
+                "postgres_maintenance_work_mem_mb": 64,
                 "postgres_os_user": self.user,
                 "postgres_provisioner_os_users": sorted({self.user, "root"}),
                 "pgbouncer_tls_cert_file": str(self.ca),

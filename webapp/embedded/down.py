@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from webapp.embedded import access, layout, processes, supervisor, up
+from webapp.embedded import access, hosts, layout, processes, supervisor, up
 from webapp.embedded.environment import Stack, StackError
 from webapp.embedded.progress import Progress
 from webapp.worker import workplace
@@ -16,8 +16,10 @@ def down(stack: Stack, progress: Progress) -> None:
     stack = layout.with_short_sockets(stack)
     if not stack.home.exists():
         return
-    with up.alone(stack, progress), progress.step("Stop the stack"):
-        stop(stack)
+    with up.alone(stack, progress):
+        with progress.step("Stop the stack"):
+            stop(stack)
+        hosts.down(stack, progress, purge=False)
 
 
 def stop(stack: Stack) -> None:
@@ -38,6 +40,7 @@ def purge(stack: Stack, progress: Progress) -> None:
         return
     with up.alone(stack, progress), progress.step(f"Remove {stack.home}"):
         stop(stack)
+        hosts.down(stack, progress, purge=True)
         workplace.sweep(stack.home)  # in memory, not below the home; a killed worker leaves it
         if layout.has_outside_sockets(stack):
             shutil.rmtree(stack.socket_dir, ignore_errors=True)

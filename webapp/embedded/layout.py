@@ -26,6 +26,7 @@ CONTENTS = (
     "logs",
     "supervisor",
     "backups",
+    "fleet",
     ".lock",
 )
 LONGEST_SOCKET = "pgbouncer/.s.PGSQL.65535"

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from webapp.embedded import layout, supervisor
+from webapp.embedded import hosts, layout, supervisor
 from webapp.embedded.environment import Stack
 
 PROGRAMS = ("postgres", "pgbouncer", "web", "worker")
 
 
 def status(stack: Stack) -> dict[str, Any]:
-    """The fixed form of `status --json`. A program that does not run has no pid."""
+    """The fixed form of `status --json`; `hosts` is empty without a fleet. A program that does not run has no pid."""
     stack = layout.with_short_sockets(stack)
     known = {info["name"]: info for info in supervisor.processes(stack)}
     return {
         "url": stack.url,
         "pgbouncer": {"host": stack.public_host, "port": stack.pgbouncer_port},
         "processes": [process(name, known.get(name)) for name in PROGRAMS],
+        "hosts": hosts.status(stack),
     }
 
 
@@ -28,9 +29,10 @@ def process(name: str, info: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def is_up(told: dict[str, Any]) -> bool:
-    return all(process["state"] == "running" for process in told["processes"])
+    return all(part["state"] == "running" for part in [*told["processes"], *told["hosts"]])
 
 
 def text(told: dict[str, Any]) -> str:
     rows = [f"  {row['name']:<10} {row['state']:<9} {row['pid'] or ''}".rstrip() for row in told["processes"]]
+    rows += [f"  {row['name']:<10} {row['state']:<9} {row['address']}" for row in told["hosts"]]
     return "\n".join([f"{told['url']}   PgBouncer {told['pgbouncer']['host']}:{told['pgbouncer']['port']}", *rows])

@@ -37,26 +37,32 @@ def ensure(stack: Stack) -> bool:
 def ensure_authority(stack: Stack, tls: Path, root: str) -> bool:
     if (tls / "ca.crt").exists() and (tls / "ca.key").exists():
         return False
+    key, signed = authority(stack.home.name)
+    layout.write_file(stack, tls / "ca.key", key, root, 0o600)
+    layout.write_file(stack, tls / "ca.crt", signed, root, 0o644)
+    return True
+
+
+def authority(name: str) -> tuple[bytes, bytes]:
+    """A new authority's key and its certificate of itself."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"DBHost local CA {stack.home.name}"[:64])])
-    builder = certificate(name, name, key.public_key(), CA_DAYS)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"DBHost local CA {name}"[:64])])
+    builder = certificate(subject, subject, key.public_key(), CA_DAYS)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(key_usage(sign_certificates=True), critical=True)
-    layout.write_file(stack, tls / "ca.key", key_bytes(key), root, 0o600)
-    layout.write_file(stack, tls / "ca.crt", pem(builder.sign(key, hashes.SHA256())), root, 0o644)
-    return True
+    return key_bytes(key), pem(builder.sign(key, hashes.SHA256()))
 
 
 def names(stack: Stack) -> list[str]:
     return list(dict.fromkeys(["localhost", "127.0.0.1", "::1", stack.public_host]))
 
 
-def is_current(tls: Path, wanted: list[str]) -> bool:
+def is_current(tls: Path, wanted: list[str], stem: str = "server") -> bool:
     """Whether the certificate is for these names, far from its end, and of the key beside it (a kill can part them)."""
-    if not (tls / "server.crt").exists() or not (tls / "server.key").exists():
+    if not (tls / f"{stem}.crt").exists() or not (tls / f"{stem}.key").exists():
         return False
-    found = x509.load_pem_x509_certificate((tls / "server.crt").read_bytes())
-    if found.public_key() != load_key(tls / "server.key").public_key():
+    found = x509.load_pem_x509_certificate((tls / f"{stem}.crt").read_bytes())
+    if found.public_key() != load_key(tls / f"{stem}.key").public_key():
         return False
     alternative = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     left = found.not_valid_after_utc - datetime.datetime.now(datetime.UTC)

@@ -12,6 +12,7 @@ from typing import Any
 from webapp.embedded import (
     access,
     control,
+    hosts,
     keys,
     layout,
     packages,
@@ -26,6 +27,7 @@ from webapp.embedded import (
 )
 from webapp.embedded.environment import Stack, postgres_bin
 from webapp.embedded.progress import Progress
+from webapp.fleet import FleetHost
 
 
 @dataclass(frozen=True)
@@ -39,18 +41,25 @@ class Started:
     admin_email: str
     admin_created: bool
     admin_password: str | None
+    hosts: list[dict[str, str]]
 
 
-def up(stack: Stack, environ: Mapping[str, str], progress: Progress) -> Started:
-    """Bring the stack up. Killed anywhere, the next call goes on from there."""
+def up(stack: Stack, environ: Mapping[str, str], progress: Progress, host_count: int = 0) -> Started:
+    """Bring the stack up, with a fleet of *host_count* hosts. Killed anywhere, the next call goes on from there.
+
+    Hosts that were made before come back too, whatever the count.
+    """
     stack = layout.with_short_sockets(stack)
     stack.home.mkdir(parents=True, exist_ok=True)
     with alone(stack, progress):
+        count = max(host_count, len(hosts.known(stack)))
+        fleet = hosts.up(stack, count, progress) if count else []
+        environ = {**environ, **({"DBHOST_INVENTORY": str(hosts.inventory(stack))} if fleet else {})}
         prepare(stack, environ, progress)
         start_supervisor(stack, environ, progress)
         converge_host(stack, progress)
         converge_control_database(stack, progress)
-        return start_control_plane(stack, environ, progress)
+        return start_control_plane(stack, environ, progress, fleet)
 
 
 @contextmanager
@@ -125,11 +134,15 @@ def converge_control_database(stack: Stack, progress: Progress) -> None:
         playbook.result()
 
 
-def start_control_plane(stack: Stack, environ: Mapping[str, str], progress: Progress) -> Started:
+def start_control_plane(
+    stack: Stack, environ: Mapping[str, str], progress: Progress, fleet: list[FleetHost]
+) -> Started:
     with progress.step("Start the web app and the worker"):
         supervisor.start_program(stack, "web")
         supervisor.start_program(stack, "worker")
         admin = control.ensure_admin(stack, environ)
+        if fleet:
+            hosts.register(stack, environ, fleet)
         control.wait_until_ready(stack)
     return Started(
         url=stack.url,
@@ -139,4 +152,5 @@ def start_control_plane(stack: Stack, environ: Mapping[str, str], progress: Prog
         admin_email=admin["email"],
         admin_created=bool(admin["created"]),
         admin_password=admin.get("password") if admin["created"] else None,
+        hosts=[{"name": host.name, "address": host.address} for host in fleet],
     )

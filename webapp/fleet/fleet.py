@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from webapp.fleet import access, foundation, inventory, network, record, system_packages, teardown
+from webapp.fleet import access, certificates, foundation, inventories, network, record, system_packages, teardown
 from webapp.fleet.access import FleetHost
 from webapp.fleet.commands import Progress
 from webapp.fleet.errors import FleetError
@@ -58,6 +58,11 @@ class Fleet:
     def worker_key_file(self) -> Path:
         """The worker's own; host.yml is what lets it in, as a user without sudo."""
         return self.names.worker_key_file
+
+    @property
+    def worker_inventory(self) -> Path:
+        """The folder of the worker's inventory, which write_inventory() keeps."""
+        return self.names.worker_inventory_file.parent
 
     @property
     def known_hosts_file(self) -> Path:
@@ -157,9 +162,9 @@ class Fleet:
         self.progress(f"{host.name} ({host.address}) is {state}")
 
     def _write_inventory(self, known: Record) -> Path:
-        self.names.control_sockets.mkdir(mode=0o700, exist_ok=True)
-        self.names.inventory_file.write_text(inventory.as_yaml(self._hosts(known), self.names.control_sockets))
-        return self.names.inventory_file
+        hosts = self._hosts(known)
+        certificates.ensure(self.names.authority, self.names.certificates, hosts)
+        return inventories.write(self.names, hosts, known)
 
     def _known(self) -> Record:
         known = record.read(self.names.record_file)

@@ -53,12 +53,30 @@ class FleetNames:
         return self.folder / "keys/worker"
 
     @property
+    def authority(self) -> Path:
+        """The stack's own, so that one CA file serves clients of the stack and of its hosts."""
+        return self.folder.parent / "tls"
+
+    @property
+    def certificates(self) -> Path:
+        return self.folder / "tls"
+
+    @property
     def known_hosts_file(self) -> Path:
         return self.folder / "known_hosts"
 
     @property
     def inventory_file(self) -> Path:
         return self.folder / "inventory.yml"
+
+    @property
+    def worker_inventory_file(self) -> Path:
+        """In a folder of its own: the worker's inventory is the folder, with what else is in it."""
+        return self.folder / "worker/fleet.yml"
+
+    @property
+    def worker_control_sockets(self) -> Path:
+        return self.control_sockets / "worker"
 
     def host_key_file(self, hostname: str) -> Path:
         return self.folder / "host_keys" / hostname

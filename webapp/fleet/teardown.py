@@ -23,7 +23,7 @@ def close_connections(sockets: Path) -> None:
     """Tell OpenSSH's shared connections to end; they would else live on for a while without their hosts."""
     if not sockets.is_dir():
         return
-    for control_socket in sockets.iterdir():
+    for control_socket in (entry for entry in sockets.rglob("*") if entry.is_socket()):
         succeeds("ssh", "-F", "none", "-o", f"ControlPath={control_socket}", "-O", "exit", "fleet", timeout_s=5)
     shutil.rmtree(sockets)
 

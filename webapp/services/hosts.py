@@ -8,6 +8,8 @@ from webapp.services import audit
 from webapp.services.actors import Actor
 from webapp.services.errors import HostUnavailable
 
+EMBEDDED = "local"
+
 
 def ensure_host(session: Session, actor: Actor, name: str, public_host: str, pgbouncer_port: int) -> Host:
     """The host named *name* with this public address, made or brought up to date."""
@@ -20,6 +22,14 @@ def ensure_host(session: Session, actor: Actor, name: str, public_host: str, pgb
         host.public_host, host.pgbouncer_port = public_host, pgbouncer_port
         audit.record(session, actor, "host.update", name)
     return host
+
+
+def drain_embedded(session: Session, actor: Actor) -> None:
+    """Let new databases go to the fleet: the embedded host keeps those that it has."""
+    embedded = session.scalar(select(Host).where(Host.name == EMBEDDED, Host.state == "active"))
+    if embedded is not None:
+        embedded.state = "draining"
+        audit.record(session, actor, "host.drain", EMBEDDED)
 
 
 def place(session: Session) -> Host:

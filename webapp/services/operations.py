@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from webapp.models import Database, Operation
+from webapp.models.databases import GENERATIONS
 from webapp.services import access, audit, doorbell
 from webapp.services.actors import Actor
 from webapp.services.errors import Conflict, DatabaseNotFound, OperationInProgress, OperationNotFound
@@ -101,7 +102,7 @@ def cancel_operation(session: Session, actor: Actor, operation_id: uuid.UUID) ->
     queued = update(Operation).where(Operation.id == operation.id, Operation.state == "queued", Operation.attempt == 0)
     running = update(Operation).where(Operation.id == operation.id, Operation.state.in_(("queued", "running")))
     if _changed(session, queued.values(state="cancelled", ended_at=now, cancel_requested_at=now)):
-        _undo(operation)
+        _undo(session, operation)
     elif not _changed(session, running.values(cancel_requested_at=func.coalesce(Operation.cancel_requested_at, now))):
         raise Conflict("The operation has already ended.")
     audit.record(session, actor, "operation.cancel", operation.kind, database=operation.database, operation=operation)
@@ -141,8 +142,11 @@ def _require_operate(session: Session, actor: Actor, operation_id: uuid.UUID) ->
     return operation
 
 
-def _undo(operation: Operation) -> None:
-    """Take back the desired state of an operation that never reached a host; a creation leaves nothing behind."""
+def _undo(session: Session, operation: Operation) -> None:
+    """Take back the desired state of an operation that never reached a host; a creation leaves nothing behind.
+
+    The state taken back is a generation of its own, so that a retry does not converge it in the operation's name.
+    """
     database = operation.database
     if operation.kind == "database.create":
         database.deleted_at, database.desired_state = datetime.now(UTC), "absent"
@@ -150,6 +154,7 @@ def _undo(operation: Operation) -> None:
     else:
         database.desired_state = operation.params["previous_state"]
         database.status = operation.params["previous_status"]
+        database.generation = session.scalars(select(GENERATIONS.next_value())).one()
     if operation.kind == "database.allowlist":
         listed = operation.params["previous_allowlist"]
         database.replace_allowlist({ip_network(cidr): label for cidr, label in listed.items()})

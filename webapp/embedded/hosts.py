@@ -1,0 +1,82 @@
+"""A fleet of hosts beside the embedded control plane (`up --hosts N`), and what the worker needs to reach them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from webapp.embedded import control, playbooks, users
+from webapp.embedded.environment import Stack
+from webapp.embedded.progress import Progress
+from webapp.fleet import Fleet, FleetHost
+
+PGBOUNCER_PORT = 6432
+
+
+def known(stack: Stack) -> list[FleetHost]:
+    """The hosts that an earlier `up` made for this home."""
+    return Fleet(stack.home).hosts()
+
+
+def up(stack: Stack, count: int, progress: Progress) -> list[FleetHost]:
+    """Have *count* hosts, made database hosts by playbooks/host.yml, with a way in for the worker."""
+    fleet = Fleet(stack.home, progress=progress.detail)
+    stack.home.mkdir(parents=True, exist_ok=True)
+    with progress.step(f"Boot {count} hosts"):
+        hosts = fleet.up(count)
+    if users.missing():
+        with progress.step("Make the system users"):
+            users.ensure()
+    (stack.home / "logs").mkdir(exist_ok=True)
+    with progress.step("Converge the hosts (playbooks/host.yml)"):
+        playbooks.run_on(stack, progress, "host", fleet.write_inventory(), [host.name for host in hosts])
+    let_the_worker_in(stack, fleet)
+    return hosts
+
+
+def let_the_worker_in(stack: Stack, fleet: Fleet) -> None:
+    """Give the worker's OS user, and nobody else, the key; and a folder for the connections that it shares."""
+    agent = pwd.getpwnam(stack.agent_user)
+    fleet.worker_key_file.chmod(0o600)
+    os.chown(fleet.worker_key_file, agent.pw_uid, agent.pw_gid)
+    sockets = fleet.names.worker_control_sockets
+    sockets.mkdir(mode=0o700, exist_ok=True)
+    os.chown(sockets, agent.pw_uid, agent.pw_gid)
+    local = fleet.worker_inventory.joinpath("local.yml")
+    if not local.is_symlink():
+        local.symlink_to(playbooks.LOCAL_INVENTORY / "hosts.yml")
+
+
+def inventory(stack: Stack) -> Path:
+    """What the worker and `converge` know: the fleet together with the embedded host, or that one alone."""
+    return Fleet(stack.home).worker_inventory if known(stack) else playbooks.LOCAL_INVENTORY
+
+
+def register(stack: Stack, environ: Mapping[str, str], hosts: list[FleetHost]) -> None:
+    """Tell the control plane of the hosts; new databases then go to them and no longer to the embedded one."""
+    listed = [{"name": host.name, "address": host.address, "port": PGBOUNCER_PORT} for host in hosts]
+    control.run(stack, environ, "ensure-hosts", json.dumps(listed))
+
+
+def status(stack: Stack) -> list[dict[str, Any]]:
+    """The `hosts` of `status --json`."""
+    return [
+        {"name": host.name, "address": host.address, "state": "running" if host.running else "stopped"}
+        for host in Fleet(stack.home).status()
+    ]
+
+
+def down(stack: Stack, progress: Progress, *, purge: bool) -> None:
+    """Shut the hosts down; with *purge* their disks, keys and image go too."""
+    fleet = Fleet(stack.home, progress=progress.detail)
+    if not fleet.folder.exists():
+        return
+    with progress.step("Remove the hosts" if purge else "Stop the hosts"):
+        fleet.down(purge=purge)
+        if purge:
+            shutil.rmtree(fleet.folder)
