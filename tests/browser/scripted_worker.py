@@ -29,11 +29,17 @@ STATUS = {
 CHANGES = {"database.create": ['CREATE ROLE "{name}"', 'CREATE DATABASE "{name}"', "RELOAD"]}
 
 
+HOLD_AT = 3
+
+
 class ScriptedWorker:
     """Takes queued operations one by one and lets each step last *step_s*; a database named `*fail*` fails at first."""
 
     def __init__(self, sessions: sessionmaker[Session], step_s: float = 0.08) -> None:
         self.sessions, self.step_s = sessions, step_s
+        # Cleared by a test that wants to look while an operation is under way: it then stays at step HOLD_AT.
+        self.free = threading.Event()
+        self.free.set()
         self._failed: set[uuid.UUID] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="scripted-worker")
@@ -73,6 +79,8 @@ class ScriptedWorker:
             run.step, run.step_name = number, name
             session.commit()
             time.sleep(self.step_s)
+            if number == HOLD_AT:
+                self.free.wait(30)
             step.ended_at, step.state = _now(), "failed" if fails and number == 3 else "changed"
             session.commit()
         run.ended_at, run.state = _now(), "failed" if fails else "succeeded"
