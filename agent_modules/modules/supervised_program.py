@@ -63,13 +63,11 @@ action:
   sample: none, start, restart
 """
 
-import socket
-import time
 import xmlrpc.client
-from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.dbhost import programs
 from supervisor.xmlrpc import SupervisorTransport
 
 RUNNING = 20
@@ -80,8 +78,7 @@ def action(process: dict[str, Any], state: str, changed_at: float) -> str:
     """What to do with *process* when its configuration was last changed at *changed_at*. Pure."""
     if process["state"] not in (STARTING, RUNNING):
         return "start"
-    # The supervisor gives whole seconds: only a file of a later second is surely newer than the process.
-    if state == "restarted" or int(changed_at) > process["start"]:
+    if state == "restarted" or programs.is_outdated(process["start"], changed_at):
         return "restart"
     return "none"
 
@@ -98,20 +95,10 @@ def apply(supervisor: Any, name: str, wanted: str) -> None:
 
 def wait_for(module: AnsibleModule, supervisor: Any) -> None:
     """Wait until the port answers. A start that only looks good (no port given) is for the next task to prove."""
-    deadline = time.monotonic() + module.params["timeout_s"]
-    while module.params["port"] and not answers(module.params["port"]):
-        if time.monotonic() > deadline:
-            said = supervisor.tailProcessStdoutLog(module.params["name"], 0, 2000)[0]
-            module.fail_json(msg=f"{module.params['name']} does not answer on port {module.params['port']}", log=said)
-        time.sleep(0.02)
-
-
-def answers(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1):
-            return True
-    except OSError:
-        return False
+    name, port = module.params["name"], module.params["port"]
+    if port and not programs.answers_within(port, module.params["timeout_s"]):
+        said = supervisor.tailProcessStdoutLog(name, 0, 2000)[0]
+        module.fail_json(msg=f"{name} does not answer on port {port}", log=said)
 
 
 def main() -> None:
@@ -127,7 +114,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     name = module.params["name"]
-    changed_at = max((Path(file).stat().st_mtime for file in module.params["configuration"]), default=0.0)
+    changed_at = programs.newest(module.params["configuration"])
     transport = SupervisorTransport(None, None, f"unix://{module.params['socket']}")
     try:
         supervisor = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor

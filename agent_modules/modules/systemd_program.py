@@ -60,12 +60,11 @@ actions:
   sample: [daemon-reload, enable, restart]
 """
 
-import socket
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.dbhost import programs
 
 PROPERTIES = ("ActiveState", "ActiveEnterTimestamp", "NeedDaemonReload")
 ENABLED = frozenset({"enabled", "generated", "static", "alias"})
@@ -100,8 +99,7 @@ def actions(unit: Unit, state: str, changed_at: float) -> list[str]:
         wanted.append("enable")
     if not unit.running:
         wanted.append("start")
-    # systemd is asked for whole seconds: only a file of a later second is surely newer than the process.
-    elif state == "restarted" or int(changed_at) > unit.started_at:
+    elif state == "restarted" or programs.is_outdated(unit.started_at, changed_at):
         wanted.append("restart")
     return wanted
 
@@ -121,12 +119,9 @@ def apply(module: AnsibleModule, wanted: list[str]) -> None:
 
 
 def wait_for_port(module: AnsibleModule) -> None:
-    deadline = time.monotonic() + module.params["timeout_s"]
-    while module.params["port"] and not answers(module.params["port"]):
-        if time.monotonic() > deadline:
-            name, port = module.params["name"], module.params["port"]
-            module.fail_json(msg=f"{name} does not answer on port {port}", log=log_of(module))
-        time.sleep(0.05)
+    name, port = module.params["name"], module.params["port"]
+    if port and not programs.answers_within(port, module.params["timeout_s"]):
+        module.fail_json(msg=f"{name} does not answer on port {port}", log=log_of(module))
 
 
 def log_of(module: AnsibleModule) -> str:
@@ -134,19 +129,10 @@ def log_of(module: AnsibleModule) -> str:
     return ask(module, command)
 
 
-def answers(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1):
-            return True
-    except OSError:
-        return False
-
-
 def newest(module: AnsibleModule) -> float:
     """When the unit's files were last changed, its own drop-ins among them."""
     drop_ins = Path(f"/etc/systemd/system/{module.params['name']}.d").glob("*.conf")
-    files = [*(Path(file) for file in module.params["configuration"]), *drop_ins]
-    return max((file.stat().st_mtime for file in files), default=0.0)
+    return float(programs.newest([*module.params["configuration"], *drop_ins]))
 
 
 def main() -> None:
