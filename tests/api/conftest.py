@@ -2,17 +2,21 @@
 
 import base64
 import os
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session, sessionmaker
+from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
+from tests.api.commands import run
 from tests.api.worker import ScriptedWorker
 from webapp.app import create_app
 from webapp.config import settings
@@ -192,3 +196,25 @@ def problem(response: TestResponse, status: int, code: str) -> dict[str, Any]:
 def missing_id() -> str:
     """An id that names nothing."""
     return str(uuid.uuid4())
+
+
+@pytest.fixture
+def url(app: Flask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """The address of the app, served until the test ends; the person's configuration is in tmp_path."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for variable in ("DBHOST_API_KEY", "DBHOST_API_URL"):
+        monkeypatch.delenv(variable, raising=False)
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def logged_in(url: str, alice: Caller) -> str:
+    result = run("auth", "login", "--api-key", alice.key or "", "--api-url", url)
+    assert result.exit_code == 0, result.output
+    return url

@@ -1,12 +1,13 @@
 """GET and PUT /databases/{id}/allowlist, and the commands for it."""
 
 import json
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from werkzeug.test import TestResponse
 
 from tests.api.conftest import Caller, Make, problem
-from tests.api.test_commands import logged_in, url  # noqa: F401  # fixtures
 from tests.api.worker import ScriptedWorker
 from webapp.api_client import CONFLICT
 from webapp.cli_allowlist import allowlist
@@ -15,7 +16,7 @@ from webapp.models import Database
 OFFICE = {"cidr": "203.0.113.0/24", "label": "Office"}
 
 
-def put(caller: Caller, database: Database, *entries: object, **options: object):  # type: ignore[no-untyped-def]
+def put(caller: Caller, database: Database, *entries: object, **options: Any) -> TestResponse:
     return caller.call("PUT", f"/api/v1/databases/{database.id}/allowlist", json={"data": list(entries)}, **options)
 
 
@@ -75,7 +76,7 @@ def run(*words: str) -> Result:
     return CliRunner().invoke(allowlist, list(words))
 
 
-def test_the_commands(logged_in: str, shop: Database, worker: ScriptedWorker) -> None:  # noqa: F811
+def test_the_commands(logged_in: str, shop: Database, worker: ScriptedWorker) -> None:
     empty = run("list", "shop")
     assert (empty.exit_code, empty.stdout) == (0, "")
     assert "Open to every network" in empty.stderr
@@ -92,6 +93,6 @@ def test_the_commands(logged_in: str, shop: Database, worker: ScriptedWorker) ->
     assert json.loads(run("list", "shop", "--json").stdout)["data"] == [OFFICE]
 
 
-def test_the_commands_tell_a_conflict(logged_in: str, alice: Caller, shop: Database) -> None:  # noqa: F811
+def test_the_commands_tell_a_conflict(logged_in: str, alice: Caller, shop: Database) -> None:
     put(alice, shop, headers={"Prefer": "respond-async"})
     assert run("add", "shop", "10.0.0.0/8").exit_code == CONFLICT

@@ -3,45 +3,15 @@
 import json
 import stat
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 from flask import Flask
-from werkzeug.serving import make_server
 
+from tests.api.commands import run
 from tests.api.conftest import Caller, Make
 from tests.api.worker import ScriptedWorker
 from webapp import api_client
-from webapp.cli_client import auth, databases
 from webapp.models import Database
-
-
-@pytest.fixture
-def url(app: Flask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    """The address of the app, served until the test ends; the person's configuration is in tmp_path."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    for variable in ("DBHOST_API_KEY", "DBHOST_API_URL"):
-        monkeypatch.delenv(variable, raising=False)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture
-def logged_in(url: str, alice: Caller) -> str:
-    result = run("auth", "login", "--api-key", alice.key or "", "--api-url", url)
-    assert result.exit_code == 0, result.output
-    return url
-
-
-def run(group: str, *words: str, typed: str | None = None) -> Result:
-    return CliRunner().invoke({"auth": auth, "databases": databases}[group], list(words), input=typed)
 
 
 def test_it_works(logged_in: str, worker: ScriptedWorker) -> None:

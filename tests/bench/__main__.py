@@ -2,12 +2,10 @@
 
 import json
 import sys
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 from tests.bench.create import a_crowd, one_create
-from tests.support.stack import Stack
+from tests.support.stack import Stack, running_stack
 
 BENCHES: dict[str, Callable[[Stack], dict[str, float]]] = {"create": one_create, "crowd": a_crowd}
 
@@ -17,13 +15,8 @@ def main(arguments: list[str]) -> int:
     if unknown := [name for name in names if name not in BENCHES]:
         print(f"There is no bench {', '.join(unknown)}. Use: {', '.join(BENCHES)}.", file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory(prefix="dbhost-bench-") as folder:
-        stack = Stack(Path(folder) / "home")
-        try:
-            stack.up()
-            figures = {name: BENCHES[name](stack) for name in names}
-        finally:
-            stack.purge()
+    with running_stack() as stack:
+        figures = {name: BENCHES[name](stack) for name in names}
     if "--json" in arguments:
         print(json.dumps(figures))
         return 0

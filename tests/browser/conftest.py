@@ -2,7 +2,6 @@
 
 import base64
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from tests.browser.scripted_worker import ScriptedWorker
 from tests.support.cluster import Cluster
+from tests.support.servers import free_ports
 from webapp.db import make_engine, make_sessions
 from webapp.models import User
 from webapp.services import hosts, users
@@ -57,7 +57,7 @@ def site(cluster: Cluster, control_template: str) -> Iterator[Site]:
     with sessions() as session:
         hosts.ensure_host(session, SYSTEM, "local", "127.0.0.1", 6432)
         session.commit()
-    port = free_port()
+    [port] = free_ports(1)
     process = subprocess.Popen([sys.executable, "-m", "webapp.serve"], cwd=ROOT, env=environment(url, port))
     worker = ScriptedWorker(sessions)
     worker.start()
@@ -83,12 +83,6 @@ def environment(url: str, port: int) -> dict[str, str]:
         "DBHOST_TESTING": "true",
         "DBHOST_ENCRYPTION_KEYS": base64.urlsafe_b64encode(os.urandom(32)).decode(),
     }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(address: str, process: subprocess.Popen[bytes]) -> None:

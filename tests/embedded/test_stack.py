@@ -16,7 +16,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.support.stack import CHECKOUT, Stack, free_ports
+from tests.support.servers import free_ports
+from tests.support.stack import CHECKOUT, Stack
 from webapp.embedded import acl
 
 pytestmark = pytest.mark.stack

@@ -2,13 +2,11 @@
 
 import re
 import subprocess
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.support.stack import CHECKOUT, Stack
+from tests.support.stack import CHECKOUT, Stack, running_stack
 from webapp.embedded import environment, layout, playbooks, users
 
 pytestmark = pytest.mark.stack
@@ -16,13 +14,8 @@ pytestmark = pytest.mark.stack
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    with tempfile.TemporaryDirectory(prefix="dbhost-host-") as folder:
-        stack = Stack(Path(folder) / "home")
-        try:
-            stack.up()
-            yield stack
-        finally:
-            stack.purge()
+    with running_stack() as running:
+        yield running
 
 
 def playbook(stack: Stack, name: str, *options: str) -> subprocess.CompletedProcess[str]:

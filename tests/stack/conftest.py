@@ -1,29 +1,19 @@
 """One stack for all tests of this folder; each test makes the databases it needs."""
 
 import secrets
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.stack import Stack
+from tests.support.stack import Stack, running_stack
 
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    # Not below pytest's own folder: another pytest process closes that one to the stack's OS users again.
-    with tempfile.TemporaryDirectory(prefix="dbhost-stack-") as folder:
-        stack = Stack(Path(folder) / "home")
-        try:
-            stack.up()
-            stack.user("alice@example.com")
-            stack.user("bob@example.com")
-            yield stack
-        finally:
-            stack.purge()
+    with running_stack("alice@example.com", "bob@example.com") as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

