@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from tests.support.cluster import Cluster
 from webapp import database_admin, models
-from webapp.models import databases, operations, records, users
+from webapp.models import databases, one_time_tokens, operations, records, users
 from webapp.models.base import Base
 
 CHECKED = {
@@ -29,6 +29,7 @@ CHECKED = {
     "ck_operations_kind": operations.KINDS,
     "ck_runs_state": operations.RUN_STATES,
     "ck_run_steps_state": operations.STEP_STATES,
+    "ck_one_time_tokens_purpose": one_time_tokens.PURPOSES,
     "ck_users_platform_role": users.PLATFORM_ROLES,
     "ck_users_state": users.USER_STATES,
     "ck_api_keys_scope": users.KEY_SCOPES,
