@@ -7,6 +7,7 @@ from webapp.services.errors import ConfirmationNeeded
 from webapp.web import (
     accounts,
     activity,
+    admin,
     allowlist,
     auth,
     changes,
@@ -30,6 +31,7 @@ SIGNED_IN: tuple[Blueprint, ...] = (
     operations.blueprint,
     activity.blueprint,
     settings.blueprint,
+    *admin.BLUEPRINTS,
     confirmation.blueprint,
 )
 SIGNED_OUT: tuple[Blueprint, ...] = (auth.blueprint, accounts.blueprint)
