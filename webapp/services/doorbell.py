@@ -39,7 +39,7 @@ def long_lock(operation_id: uuid.UUID) -> str:
 
 
 def ring_long(session: Session, operation_id: uuid.UUID) -> None:
-    """Defer a job that says "this long operation is due". A worker without a free slot lets it go by: it rings again."""
+    """Defer a job that says "this long operation is due". A worker without a free slot ignores it: it rings again."""
     lock_name = long_lock(operation_id)
     values = {"queue": QUEUE, "task": LONG_TASK, "lock": lock_name, "argument": "operation_id", "id": str(operation_id)}
     session.execute(DEFER, values)

@@ -14,7 +14,8 @@ _ENDED: dict[str, Ended] = {}
 def when_ended(*kinds: str) -> Callable[[Ended], Ended]:
     """Have the function called when an operation of one of *kinds* ends, whichever way.
 
-    It is called in the transaction that ends it: `operation.state` and its error are then as they will be committed. It must not commit, and must not fail.
+    It is called in the transaction that ends it: `operation.state` and its error are then as they will be
+    committed. It must not commit, and must not fail.
     """
 
     def register(function: Ended) -> Ended:

@@ -116,7 +116,7 @@ class Server:
         return reason
 
     def cancel_requested(self, fence: int) -> bool:
-        """Whether somebody wants one of the operations under *fence* cancelled; the rest of its batch is queued again."""
+        """Whether somebody wants an operation under *fence* cancelled; the rest of its batch is queued again."""
         query = select(Operation.id).where(Operation.fence == fence, Operation.cancel_requested_at.is_not(None))
         try:
             with self.sessions() as session:

@@ -44,6 +44,6 @@ def claim(session: Session, operation_id: uuid.UUID, worker: str) -> tuple[Opera
 
 
 def ring_silent(session: Session, limit: int) -> None:
-    """Ring for the oldest due long operations that have no doorbell: retries, orphans, those that found no free slot."""
+    """Ring for the oldest due long operations that have no doorbell: retries, orphans, those that found no slot."""
     for operation_id in session.scalars(SILENT, {"limit": limit}):
         doorbell.ring_long(session, operation_id)

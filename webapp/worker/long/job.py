@@ -70,7 +70,7 @@ class LongJob:
         timeout_s: float = TIMEOUT_S,
         expected: bool = False,
     ) -> Outcome:
-        """Play `playbooks/<playbook>` on *host*, its steps shown as the operation's; `expect` has counted *expected* ones.
+        """Play `playbooks/<playbook>` on *host*, its steps shown as the operation's; `expect` counted *expected* ones.
 
         Raises Unreachable or Stopped. A play that failed is for the caller to judge: `outcome.ok`, `outcome.reports`,
         `report_of`, `failure_of`.
