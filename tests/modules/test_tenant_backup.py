@@ -1,5 +1,6 @@
 """tenant_backup: what is kept is whole, and what is not whole is not kept, says why, and leaves the previous one."""
 
+import contextlib
 import gzip
 import hashlib
 import http.server
@@ -17,7 +18,15 @@ from pathlib import Path
 
 import pytest
 
-from agent_modules.module_utils.dbhost import dump_files, dump_programs, dump_sinks, dump_user, dumping, jobs, tenant_session
+from agent_modules.module_utils.dbhost import (
+    dump_files,
+    dump_programs,
+    dump_sinks,
+    dump_user,
+    dumping,
+    jobs,
+    tenant_session,
+)
 from agent_modules.module_utils.dbhost.errors import TenantError
 from tests.support import dumps
 from tests.support.servers import postgres_tool, wait_for
@@ -29,7 +38,8 @@ ROWS = 20_000
 def filled(dataplane, shop):
     """A tenant with something to lose."""
     with dataplane.connect(shop.name, shop.password) as connection:
-        connection.execute(f"CREATE TABLE goods AS SELECT g AS id, md5(g::text) AS word FROM generate_series(1, {ROWS}) g")
+        connection.execute("CREATE TABLE goods (id int, word text)")
+        connection.execute("INSERT INTO goods SELECT g, md5(g::text) FROM generate_series(1, %s) AS g", [ROWS])
         connection.execute("SELECT lo_from_bytea(0, 'a large object')")
     return shop
 
@@ -228,7 +238,8 @@ def store():
 
 def uploaded(store, count, part_size=65536):
     address = f"http://127.0.0.1:{store.server_address[1]}"
-    return {"store": "upload", "upload": {"part_size": part_size, "part_urls": [f"{address}/{n}" for n in range(count)]}}
+    urls = [f"{address}/{number}" for number in range(count)]
+    return {"store": "upload", "upload": {"part_size": part_size, "part_urls": urls}}
 
 
 def test_parts_are_uploaded_and_tried_again(dataplane, filled, store):
@@ -339,7 +350,7 @@ def test_the_socket_takes_only_the_agent(dataplane, filled, asked):
 
 def test_the_socket_runs_nothing_but_dumps(dataplane, filled, asked):
     user = dumps.dump_user(dataplane, **asked(ME))
-    with open(os.devnull, "r+b") as nothing:
+    with Path(os.devnull).open("r+b") as nothing:
         streams = dict.fromkeys(("stdin", "stdout", "stderr"), nothing.fileno())
         for program in ("sh", "../bin/psql", "/bin/sh", "createdb"):
             assert user.start(program, ["-c", "id"], filled.name, filled.name, **streams).wait() == 127
@@ -360,7 +371,9 @@ def no_more(dataplane, name):
 def test_what_runs_as_the_os_user_of_dumps_starts_no_program_and_writes_no_file(dataplane, filled, tmp_path):
     tmp_path.chmod(0o777)
     for command in (rf"\! touch {tmp_path}/made", rf"\o | touch {tmp_path}/made", rf"\o {tmp_path}/made"):
-        with pytest.raises(TenantError), tenant_session.TenantSession(dumps.dump_user(dataplane), filled.name) as session:
-            session.ask(f"SELECT 1;\n{command}\nSELECT repeat('x', 100)", "Try")
-            session.ask("SELECT 1/0", "End")
+        with tenant_session.TenantSession(dumps.dump_user(dataplane), filled.name) as session:
+            with contextlib.suppress(TenantError):
+                session.ask(f"SELECT 1;\n{command}\nSELECT repeat('x', 100)", "Try")
+            with contextlib.suppress(TenantError):
+                session.ask("\\o\nSELECT 1", "Close what was opened")
         assert not (tmp_path / "made").exists() or (tmp_path / "made").stat().st_size == 0

@@ -2,10 +2,12 @@
 
 from webapp.models.base import Base
 from webapp.models.databases import AllowlistEntry, Database, Host, Member
+from webapp.models.one_time_tokens import OneTimeToken
 from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
 from webapp.models.samples import DatabaseFigures, DatabaseSample, HostReport
 from webapp.models.users import ApiKey, ApiKeyDatabase, AuthSession, User
+from webapp.models.webhooks import WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "AllowlistEntry",
@@ -21,9 +23,12 @@ __all__ = [
     "HostReport",
     "IdempotencyKey",
     "Member",
+    "OneTimeToken",
     "Operation",
     "RateCounter",
     "Run",
     "RunStep",
     "User",
+    "WebhookDelivery",
+    "WebhookEndpoint",
 ]
