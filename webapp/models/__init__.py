@@ -2,6 +2,7 @@
 
 from webapp.models.base import Base
 from webapp.models.databases import AllowlistEntry, Database, Host, Member
+from webapp.models.drift import Difference, HostCheck
 from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
 from webapp.models.samples import DatabaseFigures, DatabaseSample, HostReport
@@ -18,7 +19,9 @@ __all__ = [
     "Database",
     "DatabaseFigures",
     "DatabaseSample",
+    "Difference",
     "Host",
+    "HostCheck",
     "HostReport",
     "IdempotencyKey",
     "Member",
