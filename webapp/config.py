@@ -8,7 +8,10 @@ from typing import Any, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-SECRETS = ("DATABASE_URL", "DBHOST_SECRET_KEY", "DBHOST_ENCRYPTION_KEYS", "DBHOST_ADMIN_PASSWORD", "STRIPE_API_KEY")
+SECRETS = (
+    "DATABASE_URL", "DBHOST_SECRET_KEY", "DBHOST_ENCRYPTION_KEYS", "DBHOST_ADMIN_PASSWORD", "STRIPE_API_KEY",
+    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "DBHOST_BACKUP_AGE_IDENTITY",
+)  # fmt: skip
 
 
 class Settings(BaseSettings):
@@ -46,6 +49,17 @@ class Settings(BaseSettings):
     stalled_after_s: float = Field(10.0, gt=0)
     sample_every_s: float = Field(30.0, ge=0)
     trusted_proxies: int = Field(0, ge=0)
+    spool_dir: Path | None = None
+    max_upload_bytes: int = Field(512 * 1024 * 1024, ge=1024)
+    backups_at_once: int = Field(2, ge=1)
+    drill_every_days: int = Field(7, ge=0)
+    backup_age_recipients: str = ""
+    backup_age_identity: SecretStr | None = None
+    s3_bucket: str | None = None
+    s3_endpoint_url: str | None = Field(None, alias="S3_ENDPOINT_URL")
+    aws_access_key_id: SecretStr | None = Field(None, alias="AWS_ACCESS_KEY_ID")
+    aws_secret_access_key: SecretStr | None = Field(None, alias="AWS_SECRET_ACCESS_KEY")
+    aws_region: str = Field("us-east-1", alias="AWS_REGION")
     testing: bool = False
 
     @model_validator(mode="before")

@@ -1,5 +1,6 @@
 """The control database's tables, one file per aggregate."""
 
+from webapp.models.backups import Backup, BackupSchedule
 from webapp.models.base import Base
 from webapp.models.databases import AllowlistEntry, Database, Host, Member
 from webapp.models.operations import Operation, Run, RunStep
@@ -13,6 +14,8 @@ __all__ = [
     "ApiKeyDatabase",
     "AuditEvent",
     "AuthSession",
+    "Backup",
+    "BackupSchedule",
     "Base",
     "Database",
     "DatabaseFigures",
