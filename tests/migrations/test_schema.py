@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from tests.support.cluster import Cluster
 from webapp import database_admin, models
-from webapp.models import databases, operations, records, users
+from webapp.models import databases, operations, records, users, webhooks
 from webapp.models.base import Base
 
 CHECKED = {
@@ -32,6 +32,8 @@ CHECKED = {
     "ck_users_platform_role": users.PLATFORM_ROLES,
     "ck_users_state": users.USER_STATES,
     "ck_api_keys_scope": users.KEY_SCOPES,
+    "ck_webhook_endpoints_state": webhooks.ENDPOINT_STATES,
+    "ck_webhook_deliveries_state": webhooks.DELIVERY_STATES,
 }
 CHECKS = """
     SELECT conname, pg_get_constraintdef(oid) AS rule FROM pg_constraint

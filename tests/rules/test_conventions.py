@@ -11,7 +11,7 @@ import yaml
 
 from agent_modules.module_utils.dbhost import names as host_names
 from agent_modules.module_utils.dbhost.errors import TenantError
-from webapp.models import Base, databases, operations, records, users
+from webapp.models import Base, databases, operations, records, users, webhooks
 from webapp.services import names
 from webapp.services.errors import ValidationFailed
 
@@ -30,6 +30,8 @@ TUPLES = {
     "runs.state": operations.RUN_STATES,
     "run_steps.state": operations.STEP_STATES,
     "audit_events.actor_type": records.ACTOR_TYPES,
+    "webhook_endpoints.state": webhooks.ENDPOINT_STATES,
+    "webhook_deliveries.state": webhooks.DELIVERY_STATES,
 }
 
 

@@ -7,6 +7,7 @@ from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
 from webapp.models.samples import DatabaseFigures, DatabaseSample, HostReport
 from webapp.models.users import ApiKey, ApiKeyDatabase, AuthSession, User
+from webapp.models.webhooks import WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "AllowlistEntry",
@@ -29,4 +30,6 @@ __all__ = [
     "Run",
     "RunStep",
     "User",
+    "WebhookDelivery",
+    "WebhookEndpoint",
 ]

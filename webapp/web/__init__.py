@@ -5,6 +5,7 @@ from flask_wtf.csrf import CSRFError
 
 from webapp.web import (
     activity,
+    admin,
     allowlist,
     auth,
     changes,
@@ -27,6 +28,7 @@ SIGNED_IN: tuple[Blueprint, ...] = (
     operations.blueprint,
     activity.blueprint,
     settings.blueprint,
+    *admin.BLUEPRINTS,
 )
 
 # Once, at import: a blueprint takes no more hooks after an app has registered it, and tests build several apps.

@@ -7,12 +7,14 @@ from sqlalchemy import ColumnElement, Update, func, select, update
 from sqlalchemy.orm import Session
 
 from webapp.models import Database, Operation
+from webapp.services import webhooks
 from webapp.worker import retries
 from webapp.worker.report import Failure
 
 DONE_STATUS = {"present": "active", "stopped": "stopped"}
 # These leave a database as it was when they fail; after any other failure it is not as it should be.
 HARMLESS = ("database.repair_ownership",)
+TOLD = {"database.create": "database.created", "database.delete": "database.deleted"}
 LOST = Failure("AGENT_ERROR", "The worker carrying this operation died several times.", retryable=False)
 
 
@@ -28,6 +30,8 @@ def succeed(session: Session, operation: Operation, fence: int, changes: list[st
     else:
         status = DONE_STATUS[database.desired_state]
         _set_database(session, database.id, status=status, applied_generation=operation.generation)
+    if operation.kind in TOLD:
+        webhooks.publish(session, TOLD[operation.kind], database=database)
     return True
 
 
