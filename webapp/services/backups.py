@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from webapp.config import settings
 from webapp.models import Backup, BackupSchedule, Database, Operation
-from webapp.services import audit, databases, operations, plans
+from webapp.services import audit, backup_notices, databases, operations, plans
 from webapp.services.actors import Actor
 from webapp.services.errors import BackupNotFound, DatabaseNotActive, InvalidBackupFilename
 from webapp.services.long_operations import when_ended
@@ -133,6 +133,8 @@ def _created(session: Session, operation: Operation) -> None:
     """A dump that did not come to its end is no backup; its row says why until it expires."""
     if operation.state != "succeeded":
         give_up(session, operation.params["backup_id"], operation.error_message)
+    if operation.state == "failed":
+        backup_notices.tell(session, operation, "The backup failed")
 
 
 @when_ended("backup.restore")
@@ -143,6 +145,8 @@ def _restored(session: Session, operation: Operation) -> None:
         database.status = operation.params["previous_status"]
     if operation.state != "succeeded":
         give_up(session, operation.params["safety_id"], operation.error_message)
+    if operation.state == "failed":
+        backup_notices.tell(session, operation, "The restore failed and nothing was changed")
 
 
 def give_up(session: Session, backup_id: str, why: str | None) -> None:
