@@ -26,7 +26,8 @@ TUPLES = {
     "databases.pool_mode": databases.POOL_MODES,
     "members.level": databases.LEVELS,
     "operations.state": operations.OPERATION_STATES,
-    "operations.kind": operations.KINDS,
+    "operations.lane": operations.LANES,
+    "runs.lane": operations.LANES,
     "runs.state": operations.RUN_STATES,
     "run_steps.state": operations.STEP_STATES,
     "audit_events.actor_type": records.ACTOR_TYPES,
@@ -56,6 +57,10 @@ def test_every_state_column_has_its_check() -> None:
             if match := re.fullmatch(r"(\w+) IN \((.+)\)", str(getattr(constraint, "sqltext", ""))):
                 found[f"{table.name}.{match[1]}"] = tuple(re.findall(r"'(\w[\w.]*)'", match[2]))
     assert found == TUPLES
+
+
+def test_every_kind_of_operation_keeps_to_the_pattern_of_its_check() -> None:
+    assert [kind for kind in operations.KINDS if not re.fullmatch(r"[a-z]+[.][a-z_]+", kind)] == []
 
 
 HOSTILE_NAMES = ["shop", "a-b", "ab", "a" * 50, "a" * 51, "A-b", "a_b", "abc-", "abc\n", "", "\u0430bc", "x\0y", 'a"b']

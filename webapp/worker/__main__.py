@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -18,7 +19,7 @@ from webapp.config import Settings, settings
 from webapp.db import make_engine, make_sessions
 from webapp.worker import environment, reaper, workplace
 from webapp.worker.hosts import Server, Shutdown
-from webapp.worker.queue import Queue
+from webapp.worker.queue import THREADS, Queue
 from webapp.worker.runner import fork_server_environment
 from webapp.worker.sampler import Sampler
 from webapp.worker.warm import Warm
@@ -42,6 +43,7 @@ class Program:
     async def run(self) -> None:
         """Sweep up after dead workers, then answer doorbells until the shutdown."""
         loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="worker"))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         dead = workplace.sweep(self.settings.home)

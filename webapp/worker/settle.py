@@ -1,13 +1,14 @@
 """How operations end: each transition one conditional UPDATE, with the database's status beside it."""
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import ColumnElement, Update, func, select, update
 from sqlalchemy.orm import Session
 
 from webapp.models import Database, Operation
-from webapp.services import webhooks
+from webapp.services import long_operations, webhooks
 from webapp.worker import retries
 from webapp.worker.report import Failure
 
@@ -32,6 +33,19 @@ def succeed(session: Session, operation: Operation, fence: int, changes: list[st
         _set_database(session, database.id, status=status, applied_generation=operation.generation)
     if operation.kind in TOLD:
         webhooks.publish(session, TOLD[operation.kind], database=database)
+    return True
+
+
+def succeed_long(
+    session: Session, operation: Operation, fence: int, changes: list[str], record: Callable[[Session], None]
+) -> bool:
+    """Record that a long operation is done, and what it brought. False when *fence* is no longer its own."""
+    values = {"state": "succeeded", "changes": changes, "error_code": None, "error_message": None, "error_step": None}
+    if not _changed(session, _under(operation, fence).values(ended_at=func.now(), **values)):
+        return False
+    record(session)
+    session.refresh(operation)
+    long_operations.ended(session, operation)
     return True
 
 
@@ -68,6 +82,7 @@ def cancel_requested(session: Session, host_id: uuid.UUID) -> None:
     """Cancel what was asked to be cancelled while no run carried it (waiting for a retry, or left behind)."""
     asked = update(Operation).where(
         Operation.host_id == host_id,
+        Operation.lane == "converge",
         Operation.state.in_(("queued", "running")),
         Operation.cancel_requested_at.is_not(None),
     )
@@ -77,9 +92,24 @@ def cancel_requested(session: Session, host_id: uuid.UUID) -> None:
 def give_up_on_orphans(session: Session, host_id: uuid.UUID) -> None:
     """Fail what has been left behind too often: it may be what kills its worker."""
     often = update(Operation).where(
-        Operation.host_id == host_id, Operation.state == "running", Operation.attempt >= retries.MAX_ATTEMPTS
+        Operation.host_id == host_id,
+        Operation.lane == "converge",
+        Operation.state == "running",
+        Operation.attempt >= retries.MAX_ATTEMPTS,
     )
     _end(session, often.values(state="failed", ended_at=func.now(), **_error(LOST)))
+
+
+def end_before_it_begins(session: Session, operation: Operation) -> bool:
+    """End a long operation that was to be cancelled, or that was left behind too often; whether it has ended."""
+    this = update(Operation).where(Operation.id == operation.id)
+    if operation.cancel_requested_at is not None:
+        _end(session, this.values(state="cancelled", ended_at=func.now()))
+    elif operation.state == "running" and operation.attempt >= retries.MAX_ATTEMPTS:
+        _end(session, this.values(state="failed", ended_at=func.now(), **_error(LOST)))
+    else:
+        return False
+    return True
 
 
 def _end(session: Session, statement: Update) -> None:
@@ -101,7 +131,10 @@ def _error(failure: Failure) -> dict[str, str | None]:
 
 
 def _mark_error(session: Session, operation: Operation) -> None:
-    if operation.kind not in HARMLESS:
+    if operation.lane == "long":
+        session.refresh(operation)
+        long_operations.ended(session, operation)
+    elif operation.kind not in HARMLESS:
         _set_database(session, operation.database_id, status="error")
 
 
