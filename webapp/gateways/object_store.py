@@ -97,7 +97,10 @@ class ObjectStore:
         listed = [{"PartNumber": number, "ETag": etag} for number, etag in sorted(parts)]
         with _translated():
             self._client.complete_multipart_upload(
-                Bucket=self.bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": listed}  # type: ignore[typeddict-item]
+                Bucket=self.bucket,
+                Key=key,
+                UploadId=upload_id,
+                MultipartUpload={"Parts": listed},  # type: ignore[typeddict-item]
             )
         if (found := self.size(key)) != size_bytes:
             raise ObjectStoreError(f"The store has {found} bytes of the backup's {size_bytes}.")
@@ -135,7 +138,7 @@ class ObjectStore:
             self._client.upload_file(str(path), self.bucket, key, Config=SMALL)
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects; those that are not there are as good. One call each: not every server knows the batch call."""
+        """Delete objects, one call each (not every server has the batch call); a missing one is as good."""
         with _translated():
             for key in keys:
                 self._client.delete_object(Bucket=self.bucket, Key=key)
@@ -173,7 +176,7 @@ class ObjectStore:
         return self._client.generate_presigned_url("upload_part", Params=parameters, ExpiresIn=UPLOAD_VALID_S)
 
 
-class _translated:  # noqa: N801  # reads as a clause
+class _translated:  # reads as a clause
     """Turn the library's errors into a sentence; theirs may hold addresses with signatures."""
 
     def __enter__(self) -> None:

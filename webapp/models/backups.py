@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, func, text
+from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -59,12 +59,7 @@ class BackupSchedule(Base):
     """When a database is backed up by itself and how long backups are kept; each active database gets one."""
 
     __tablename__ = "backup_schedules"
-    __table_args__ = (
-        CheckConstraint("hour_utc BETWEEN 0 AND 23", name="hour_utc"),
-        CheckConstraint("every_hours BETWEEN 1 AND 168", name="every_hours"),
-        CheckConstraint("retention_days >= 1", name="retention_days"),
-        Index("ix_backup_schedules_due", "next_run_at", postgresql_where=text("enabled")),
-    )
+    __table_args__ = (Index("ix_backup_schedules_due", "next_run_at", postgresql_where=text("enabled")),)
 
     database_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("databases.id", ondelete="CASCADE"), primary_key=True)
     enabled: Mapped[bool] = mapped_column(default=True, server_default="true")

@@ -4,14 +4,15 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
-from sqlalchemy import func, select, text
+from sqlalchemy import Select, func, select, text
 from sqlalchemy.orm import Session
 
 from webapp.config import settings
 from webapp.models import Backup, BackupSchedule, Database, Operation
-from webapp.services import audit, backups, drills, operations, plans
+from webapp.services import audit, backups, drills, plans
 from webapp.services.actors import SYSTEM, Actor
 from webapp.services.errors import ServiceError, ValidationFailed
 
@@ -136,7 +137,7 @@ def _due_drills(session: Session) -> list[tuple[BackupSchedule, Database]]:
     return _locked(session, query.order_by(BackupSchedule.next_drill_at, BackupSchedule.database_id))
 
 
-def _active():  # type: ignore[no-untyped-def]  # a Select of two entities has no short type
+def _active() -> Select[tuple[BackupSchedule, Database]]:
     busy = select(Operation.id).where(
         Operation.database_id == Database.id, Operation.lane == "long", Operation.state.in_(("queued", "running"))
     )
@@ -147,7 +148,7 @@ def _active():  # type: ignore[no-untyped-def]  # a Select of two entities has n
     )
 
 
-def _locked(session: Session, query) -> list[tuple[BackupSchedule, Database]]:  # type: ignore[no-untyped-def]
+def _locked(session: Session, query: Select[Any]) -> list[tuple[BackupSchedule, Database]]:
     rows = session.execute(query.limit(LOOKED_AT).with_for_update(of=BackupSchedule, skip_locked=True)).unique()
     return [(row[0], row[1]) for row in rows]
 
@@ -162,10 +163,12 @@ def _load(session: Session) -> dict[uuid.UUID, int]:
 
 def _mend_clock(session: Session) -> None:
     """A clock that was ahead for a while has set times too far away: nothing is due later than one period from now."""
-    session.execute(text("""
+    session.execute(
+        text("""
         UPDATE backup_schedules SET next_run_at = now()
         WHERE enabled AND next_run_at > now() + make_interval(hours => every_hours) + interval '5 minutes'
-    """))
+    """)
+    )
 
 
 def _default(database: Database, now: datetime) -> BackupSchedule:

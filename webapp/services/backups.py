@@ -13,7 +13,7 @@ from webapp.models import Backup, BackupSchedule, Database, Operation
 from webapp.services import audit, backup_notices, databases, operations, plans
 from webapp.services.actors import Actor
 from webapp.services.errors import BackupNotFound, DatabaseNotActive, InvalidBackupFilename
-from webapp.services.long_operations import when_ended
+from webapp.services.long_operations import when_ended, when_retried
 
 FILENAME = re.compile(r"\d{8}_\d{6}\.sql\.gz", re.ASCII)
 DEFAULT_RETENTION_DAYS = 30
@@ -45,6 +45,11 @@ def newest(session: Session, database_id: uuid.UUID) -> Backup | None:
     return session.scalar(query.order_by(Backup.filename.desc()).limit(1))
 
 
+def object_key(backup: Backup) -> str:
+    """The backup's key in the object store; the database's id in it, since names are used again."""
+    return f"databases/{backup.database_id}/{backup.filename}"
+
+
 def create_backup(session: Session, actor: Actor, database: Database, kind: str = "manual") -> Operation:
     """Queue a backup. Raises DatabaseNotActive or OperationInProgress."""
     databases.lock(session, database)
@@ -57,7 +62,7 @@ def create_backup(session: Session, actor: Actor, database: Database, kind: str 
 
 
 def plan_backup(session: Session, database: Database, kind: str) -> Backup:
-    """The row of a backup that is to be made; nobody sees it before it is whole. The caller holds the database's lock."""
+    """The row of a backup to be made, which nobody sees before it is whole. The caller holds the database's lock."""
     now = datetime.now(UTC)
     backup = Backup(
         id=uuid.uuid4(),
@@ -147,6 +152,14 @@ def _restored(session: Session, operation: Operation) -> None:
         give_up(session, operation.params["safety_id"], operation.error_message)
     if operation.state == "failed":
         backup_notices.tell(session, operation, "The restore failed and nothing was changed")
+
+
+@when_retried("backup.restore")
+def _again(session: Session, operation: Operation) -> None:
+    databases.lock(session, operation.database)
+    require_active(operation.database)
+    operations.require_idle(session, operation.database, besides=operation)
+    operation.database.status = "restoring"
 
 
 def give_up(session: Session, backup_id: str, why: str | None) -> None:

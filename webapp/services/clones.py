@@ -27,7 +27,9 @@ def clone_database(
     params = {"backup_id": str(backup.id), "made_first": made_first}
     operation = operations.enqueue(session, "database.clone", database, actor, params, lane="long")
     details = {"from": source.name, "backup": backup.filename}
-    audit.record(session, actor, "database.clone", database.name, database=database, operation=operation, details=details)
+    audit.record(
+        session, actor, "database.clone", database.name, database=database, operation=operation, details=details
+    )
     return operation
 
 

@@ -12,9 +12,9 @@ from webapp.models import Backup, Database, Operation
 from webapp.models.databases import GENERATIONS
 from webapp.services import access, audit, backups, databases, hosts, operations, plans, users
 from webapp.services.actors import SYSTEM, Actor
-from webapp.services.errors import BackupNotFound, DatabaseNotFound, NameTaken
+from webapp.services.errors import BackupNotFound, Conflict, DatabaseNotFound, NameTaken
 from webapp.services.guards import mark_authorized
-from webapp.services.long_operations import when_ended
+from webapp.services.long_operations import when_ended, when_retried
 from webapp.services.names import check_name
 
 
@@ -27,7 +27,9 @@ class Deleted:
     name_taken: bool
 
 
-def delete_database(session: Session, actor: Actor, database: Database, *, skip_final_backup: bool = False) -> Operation:
+def delete_database(
+    session: Session, actor: Actor, database: Database, *, skip_final_backup: bool = False
+) -> Operation:
     """Queue the end of the database; its name is free afterwards, and a final backup of its data is kept.
 
     What never came to be on its host has nothing to back up. Raises DeleteProtected or OperationInProgress.
@@ -58,9 +60,10 @@ def list_deleted(session: Session, actor: Actor) -> list[Deleted]:
     mark_authorized()
     owner_id = actor.user.id if actor.user else None
     query = select(Database).where(Database.owner_id == owner_id, Database.deleted_at.is_not(None))
-    gone = list(session.scalars(query.order_by(Database.deleted_at.desc())).unique())
+    listed = session.scalars(query.order_by(Database.deleted_at.desc())).unique()
+    gone = [database for database in listed if access.allows(actor, database, "own")]
     taken = _taken(session, [database.name for database in gone])
-    found = ((database, backups.newest(session, database.id)) for database in gone if access.allows(actor, database, "own"))
+    found = ((database, backups.newest(session, database.id)) for database in gone)
     return [Deleted(database, backup, database.name in taken) for database, backup in found if backup is not None]
 
 
@@ -123,11 +126,12 @@ def _deleted(session: Session, operation: Operation) -> None:
     database.generation = session.scalars(select(GENERATIONS.next_value())).one()
     if operation.attempt:
         kind = "database.stop" if database.desired_state == "stopped" else "database.start"
-        operations.enqueue(session, kind, database, SYSTEM, {"previous_state": database.desired_state, "previous_status": database.status})
+        again = {"previous_state": database.desired_state, "previous_status": database.status}
+        operations.enqueue(session, kind, database, SYSTEM, again)
 
 
 @when_ended("database.undelete")
-def _undeleted(session: Session, operation: Operation) -> None:
+def _undeleted(_session: Session, operation: Operation) -> None:
     """What never began is deleted as before; what failed can be retried or deleted."""
     database, before = operation.database, operation.params["before"]
     if operation.state == "succeeded":
@@ -137,3 +141,14 @@ def _undeleted(session: Session, operation: Operation) -> None:
         return
     database.name, database.deleted_at = before["name"], datetime.fromisoformat(before["deleted_at"])
     database.status, database.desired_state = "deleting", "absent"
+
+
+@when_retried("database.delete")
+def _delete_again(_session: Session, _operation: Operation) -> None:
+    """The database was opened again: what is to be dumped and dropped now is another state of it."""
+    raise Conflict("The database was opened again after this failed. Delete it anew.")
+
+
+@when_retried("database.undelete", "database.clone")
+def _make_again(_session: Session, operation: Operation) -> None:
+    operation.database.status = "creating"

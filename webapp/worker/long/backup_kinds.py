@@ -75,7 +75,8 @@ def drill(job: LongJob) -> Done:
     restored = restores.restore(job, job.operation.database, host, "scratch", source, backup.manifest)
     if restored.matches is False:
         shown = " ".join(restored.differences[:SHOWN_DIFFERENCES])
-        raise Refused(Failure(AGENT_ERROR, f"What was restored is not what was dumped. {shown}".strip(), retryable=False))
+        told = f"What was restored is not what was dumped. {shown}".strip()
+        raise Refused(Failure(AGENT_ERROR, told, retryable=False))
 
     def record(session: Session) -> None:
         row = session.get(Backup, backup.id)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from webapp.gateways.object_store import ObjectStore, ObjectStoreError, object_store
 from webapp.models import Backup, Database, Operation
+from webapp.services import backups
 from webapp.worker.long.job import LongJob, Refused, Stopped, report_of
 from webapp.worker.report import AGENT_ERROR, Failure, ItemError
 
@@ -95,11 +96,6 @@ def keep(session: Session, backup_id: uuid.UUID, dumped: Dumped) -> None:
     backup.manifest, backup.server_version = dumped.manifest, dumped.server_version
 
 
-def key(backup: Backup) -> str:
-    """The backup's key in the object store; the database's id, since names are used again."""
-    return f"databases/{backup.database_id}/{backup.filename}"
-
-
 def held_store() -> ObjectStore:
     """The object store. Raises Refused where its settings are gone."""
     store = object_store()
@@ -128,8 +124,8 @@ def _upload(job: LongJob, backup: Backup, store: ObjectStore) -> dict[str, Any]:
     """Addresses for the parts. What an earlier try had begun is given up: its parts would be paid for."""
     try:
         if backup.upload_id is not None:
-            store.abort_upload(key(backup), backup.upload_id)
-        upload = store.begin_upload(key(backup), backup.database.size_bytes)
+            store.abort_upload(backups.object_key(backup), backup.upload_id)
+        upload = store.begin_upload(backups.object_key(backup), backup.database.size_bytes)
     except ObjectStoreError as error:
         raise store_failure(error) from None
     with fenced(job) as session:
@@ -142,6 +138,6 @@ def _complete(job: LongJob, store: ObjectStore, backup: Backup, dumped: Dumped) 
     job.check_stop()
     parts = [(part.number, part.etag) for part in dumped.parts]
     try:
-        store.complete_upload(key(backup), backup.upload_id or "", parts, dumped.size_bytes or 0)
+        store.complete_upload(backups.object_key(backup), backup.upload_id or "", parts, dumped.size_bytes or 0)
     except ObjectStoreError as error:
         raise store_failure(error) from None

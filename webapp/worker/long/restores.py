@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from webapp.gateways.object_store import ObjectStoreError
 from webapp.models import Backup, Database, Host
-from webapp.services import imports, spool
+from webapp.services import backups, imports, spool
 from webapp.worker.long import dumps
 from webapp.worker.long.job import LongJob, Refused, report_of
 from webapp.worker.report import AGENT_ERROR, Failure, ItemError
@@ -63,7 +63,7 @@ def of_backup(job: LongJob, backup: Backup, host: Host) -> dict[str, Any]:
     known = {"size_bytes": backup.size_bytes, "sha256": backup.sha256, "format": "plain_gzip"} | _identity(job, backup)
     if backup.store == "s3":
         try:
-            return known | {"kind": "url", "url": dumps.held_store().download_url(dumps.key(backup))}
+            return known | {"kind": "url", "url": dumps.held_store().download_url(backups.object_key(backup))}
         except ObjectStoreError as error:
             raise dumps.store_failure(error) from None
     if backup.host_id == host.id:
@@ -115,8 +115,8 @@ def remove(job: LongJob, backup: Backup) -> None:
         try:
             store = dumps.held_store()
             if backup.upload_id is not None:
-                store.abort_upload(dumps.key(backup), backup.upload_id)
-            store.delete([dumps.key(backup)])
+                store.abort_upload(backups.object_key(backup), backup.upload_id)
+            store.delete([backups.object_key(backup)])
         except ObjectStoreError as error:
             raise dumps.store_failure(error) from None
         return

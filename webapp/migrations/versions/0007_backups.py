@@ -2,11 +2,10 @@
 
 import sqlalchemy as sa
 from alembic import op
-
 from sqlalchemy.dialects import postgresql
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 
 
 def upgrade() -> None:
@@ -38,9 +37,7 @@ def create_backups() -> None:
         sa.Column("proven_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("drill_error", sa.Text(), nullable=True),
         sa.CheckConstraint("kind IN ('manual', 'scheduled', 'final', 'safety')", name=op.f("ck_backups_kind")),
-        sa.CheckConstraint(
-            "state IN ('creating', 'available', 'failed', 'deleting')", name=op.f("ck_backups_state")
-        ),
+        sa.CheckConstraint("state IN ('creating', 'available', 'failed', 'deleting')", name=op.f("ck_backups_state")),
         sa.CheckConstraint("store IN ('host', 's3')", name=op.f("ck_backups_store")),
         sa.ForeignKeyConstraint(["database_id"], ["databases.id"], name=op.f("fk_backups_database_id_databases")),
         sa.ForeignKeyConstraint(["host_id"], ["hosts.id"], name=op.f("fk_backups_host_id_hosts")),
@@ -66,9 +63,6 @@ def create_schedules() -> None:
         sa.Column("retention_days", sa.Integer(), server_default="30", nullable=False),
         sa.Column("next_run_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("next_drill_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.CheckConstraint("hour_utc BETWEEN 0 AND 23", name=op.f("ck_backup_schedules_hour_utc")),
-        sa.CheckConstraint("every_hours BETWEEN 1 AND 168", name=op.f("ck_backup_schedules_every_hours")),
-        sa.CheckConstraint("retention_days >= 1", name=op.f("ck_backup_schedules_retention_days")),
         sa.ForeignKeyConstraint(
             ["database_id"],
             ["databases.id"],
@@ -77,6 +71,4 @@ def create_schedules() -> None:
         ),
         sa.PrimaryKeyConstraint("database_id", name=op.f("pk_backup_schedules")),
     )
-    op.create_index(
-        "ix_backup_schedules_due", "backup_schedules", ["next_run_at"], postgresql_where=sa.text("enabled")
-    )
+    op.create_index("ix_backup_schedules_due", "backup_schedules", ["next_run_at"], postgresql_where=sa.text("enabled"))
