@@ -3,15 +3,22 @@
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SECRETS = (
-    "DATABASE_URL", "DBHOST_SECRET_KEY", "DBHOST_ENCRYPTION_KEYS", "DBHOST_ADMIN_PASSWORD", "STRIPE_API_KEY",
-    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "DBHOST_BACKUP_AGE_IDENTITY",
-)  # fmt: skip
+    "DATABASE_URL",
+    "DBHOST_SECRET_KEY",
+    "DBHOST_ENCRYPTION_KEYS",
+    "DBHOST_ADMIN_PASSWORD",
+    "STRIPE_API_KEY",
+    "SMTP_URL",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "DBHOST_BACKUP_AGE_IDENTITY",
+)
 
 
 class Settings(BaseSettings):
@@ -35,6 +42,9 @@ class Settings(BaseSettings):
     plans_file: Path | None = None
     stripe_api_key: SecretStr | None = Field(None, alias="STRIPE_API_KEY")
     inventory: str = "inventory/local"
+    smtp_url: SecretStr | None = Field(None, alias="SMTP_URL")
+    mail_from: str | None = None
+    sign_up: Literal["open", "invite", "closed"] = "invite"
 
     web_processes: int = Field(2, ge=1)
     web_threads: int = Field(128, ge=4)
@@ -43,7 +53,10 @@ class Settings(BaseSettings):
     read_rate: str = "600 per minute"
     change_rate: str = "120 per minute"
     sign_in_rate: str = "30 per minute"
+    account_rate: str = "30 per hour"
+    mail_rate: str = "20 per hour"
     session_lifetime_days: int = Field(14, ge=1)
+    recent_sign_in_s: int = Field(900, ge=60)
     batch_limit: int = Field(200, ge=1)
     run_timeout_s: int = Field(600, ge=10)
     stalled_after_s: float = Field(10.0, gt=0)

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from tests.support.cluster import Cluster
 from webapp import database_admin, models
-from webapp.models import backups, databases, operations, records, users, webhooks
+from webapp.models import backups, databases, one_time_tokens, operations, records, users, webhooks
 from webapp.models.base import Base
 
 CHECKED = {
@@ -34,6 +34,7 @@ CHECKED = {
     "ck_runs_lane": operations.LANES,
     "ck_runs_state": operations.RUN_STATES,
     "ck_run_steps_state": operations.STEP_STATES,
+    "ck_one_time_tokens_purpose": one_time_tokens.PURPOSES,
     "ck_users_platform_role": users.PLATFORM_ROLES,
     "ck_users_state": users.USER_STATES,
     "ck_api_keys_scope": users.KEY_SCOPES,

@@ -3,6 +3,7 @@
 from webapp.models.backups import Backup, BackupSchedule
 from webapp.models.base import Base
 from webapp.models.databases import AllowlistEntry, Database, Host, Member
+from webapp.models.one_time_tokens import OneTimeToken
 from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
 from webapp.models.samples import DatabaseFigures, DatabaseSample, HostReport
@@ -25,6 +26,7 @@ __all__ = [
     "HostReport",
     "IdempotencyKey",
     "Member",
+    "OneTimeToken",
     "Operation",
     "RateCounter",
     "Run",

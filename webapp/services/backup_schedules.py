@@ -137,7 +137,7 @@ def _due_drills(session: Session) -> list[tuple[BackupSchedule, Database]]:
     return _locked(session, query.order_by(BackupSchedule.next_drill_at, BackupSchedule.database_id))
 
 
-def _active() -> Select[tuple[BackupSchedule, Database]]:
+def _active() -> Select[BackupSchedule, Database]:
     busy = select(Operation.id).where(
         Operation.database_id == Database.id, Operation.lane == "long", Operation.state.in_(("queued", "running"))
     )
