@@ -83,14 +83,20 @@ def create_many(session: Session, host: Host, count: int, *, ring: bool = True) 
 DUMP = b"a dump, as far as nobody opens it"
 
 
+def dumped() -> dict[str, Any]:
+    """What is known of a finished dump."""
+    checksum = hashlib.sha256(DUMP).hexdigest()
+    manifest = {"tables": 1, "rows": 2}
+    return {"state": "available", "size_bytes": len(DUMP), "sha256": checksum, "manifest": manifest}
+
+
 def make_backup(session: Session, database: Database, *, copied: bool = True, **values: Any) -> Backup:
     """A finished backup of *database*, with its copy in the spool unless it is still on its host alone."""
     at = values.pop("at", datetime.now(UTC))
     defaults = {
-        "id": uuid.uuid4(), "filename": f"{at:%Y%m%d_%H%M%S}.sql.gz", "kind": "manual", "state": "available",
-        "store": "host", "created_at": at, "expires_at": at + timedelta(days=30), "size_bytes": len(DUMP),
-        "sha256": hashlib.sha256(DUMP).hexdigest(), "manifest": {"tables": 1, "rows": 2},
-    }  # fmt: skip
+        "id": uuid.uuid4(), "filename": f"{at:%Y%m%d_%H%M%S}.sql.gz", "kind": "manual",
+        "store": "host", "created_at": at, "expires_at": at + timedelta(days=30),
+    } | dumped()  # fmt: skip
     backup = Backup(database=database, host=database.host, **(defaults | values))
     session.add(backup)
     session.commit()

@@ -4,7 +4,6 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import structlog
 from sqlalchemy import Select, func, select, text
@@ -148,7 +147,7 @@ def _active() -> Select[BackupSchedule, Database]:
     )
 
 
-def _locked(session: Session, query: Select[Any]) -> list[tuple[BackupSchedule, Database]]:
+def _locked(session: Session, query: Select[BackupSchedule, Database]) -> list[tuple[BackupSchedule, Database]]:
     rows = session.execute(query.limit(LOOKED_AT).with_for_update(of=BackupSchedule, skip_locked=True)).unique()
     return [(row[0], row[1]) for row in rows]
 

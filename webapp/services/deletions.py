@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from webapp.config import settings
 from webapp.models import Backup, Database, Operation
 from webapp.models.databases import GENERATIONS
 from webapp.services import access, audit, backups, databases, hosts, operations, plans, users
@@ -35,7 +36,7 @@ def delete_database(
     What never came to be on its host has nothing to back up. Raises DeleteProtected or OperationInProgress.
     """
     databases.lock(session, database)
-    if skip_final_backup or database.applied_generation is None:
+    if skip_final_backup or not settings().final_backups or database.applied_generation is None:
         return databases.delete_database(session, actor, database)
     databases.require_unprotected(database)
     operations.require_idle(session, database)

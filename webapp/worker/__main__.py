@@ -19,6 +19,7 @@ from webapp.config import Settings, settings
 from webapp.db import make_engine, make_sessions
 from webapp.worker import environment, reaper, workplace
 from webapp.worker.hosts import Server, Shutdown
+from webapp.worker.keeper import Keeper
 from webapp.worker.queue import THREADS, Queue
 from webapp.worker.runner import fork_server_environment
 from webapp.worker.sampler import Sampler
@@ -50,20 +51,21 @@ class Program:
         place = workplace.Workplace(self.settings.home)
         warm = Warm(place.folder, fork_server_environment())
         server = self._server(place, warm)
-        sampler = Sampler(server)
+        sampler, keeper = Sampler(server), Keeper(server)
         try:
             while not self.shutdown.asked:
-                await self._work(server, sampler, dead)
+                await self._work(server, sampler, keeper, dead)
         finally:
             sampler.close()
+            keeper.close()
             warm.close()
             place.close()
 
-    async def _work(self, server: Server, sampler: Sampler, dead: list[int]) -> None:
+    async def _work(self, server: Server, sampler: Sampler, keeper: Keeper, dead: list[int]) -> None:
         """One connection to the queue, for as long as it lasts."""
         try:
             await asyncio.to_thread(self._reap, dead)
-            self.queue = Queue(server, sampler)
+            self.queue = Queue(server, sampler, keeper)
             if not self.shutdown.asked:
                 await self.queue.run()
         except LOST as error:

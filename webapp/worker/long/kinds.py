@@ -5,6 +5,8 @@ or a retry, it simply runs again. The service that queues the kind says by `long
 means to the database.
 """
 
+# Imported for what they say of an end: the worker has to know it too.
+from webapp.services import backups, clones, deletions, drills  # noqa: F401
 from webapp.worker.long import backup_kinds, database_kinds
 from webapp.worker.long.job import Work
 
