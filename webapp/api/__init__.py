@@ -9,6 +9,7 @@ from webapp.api import (
     databases,
     deletions,
     docs,
+    drift,
     events,
     health,
     members,
@@ -25,6 +26,7 @@ APIS = (
     operations.api,
     events.api,
     health.api,
+    drift.api,
 )
 
 

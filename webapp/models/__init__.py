@@ -3,6 +3,7 @@
 from webapp.models.backups import Backup, BackupSchedule
 from webapp.models.base import Base
 from webapp.models.databases import AllowlistEntry, Database, Host, Member
+from webapp.models.drift import Difference, HostCheck
 from webapp.models.one_time_tokens import OneTimeToken
 from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
@@ -22,7 +23,9 @@ __all__ = [
     "Database",
     "DatabaseFigures",
     "DatabaseSample",
+    "Difference",
     "Host",
+    "HostCheck",
     "HostReport",
     "IdempotencyKey",
     "Member",

@@ -32,6 +32,7 @@ KINDS = (
     "backup.delete",
     "backup.fetch",
     "backup.drill",
+    "database.repair",
 )
 
 OPEN = "state IN ('queued', 'running')"

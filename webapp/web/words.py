@@ -31,6 +31,7 @@ OPERATIONS = {
     "backup.delete": Words("Delete backup", "Deleting the backup", "Backup deleted", "trash-2"),
     "backup.fetch": Words("Copy backup", "Copying the backup from its host", "Backup copied", "download"),
     "backup.drill": Words("Restore drill", "Proving a backup", "Backup proven restorable", "shield-check"),
+    "database.repair": Words("Repair", "Making it what it should be", "Repaired", "wrench"),
 }
 
 ACTIONS = {
@@ -43,6 +44,10 @@ ACTIONS = {
     "database.stop": ("stopped", "square"),
     "database.restart": ("restarted", "rotate-cw"),
     "database.allowlist": ("changed the allowlist of", "shield-check"),
+    "database.repair": ("repaired", "wrench"),
+    "drift.check": ("asked for a check of", "search"),
+    "drift.ignore": ("ignored a difference of", "eye-off"),
+    "drift.notice": ("took back an ignored difference of", "eye"),
     "database.reveal_credentials": ("revealed the credentials of", "eye"),
     "database.undelete": ("brought back", "rotate-cw"),
     "database.clone": ("cloned a database into", "copy"),
