@@ -13,7 +13,7 @@ from webapp.models import Backup, BackupSchedule, Database, Host, Operation
 from webapp.services import backup_expiry, backup_schedules, backups
 from webapp.services.actors import Actor
 from webapp.services.backup_schedules import Wish, next_run
-from webapp.services.errors import ValidationFailed
+from webapp.services.errors import PlanLimitReached, ValidationFailed
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -116,8 +116,11 @@ def test_the_newest_backup_is_drilled_when_its_time_comes(session: Session, shop
 def test_a_schedule_stays_within_the_plan(session: Session, alice: Actor, shop: Database) -> None:
     changed = backup_schedules.change(session, alice, shop, Wish(True, 5, 12, 60))
     assert (changed.hour_utc, changed.next_run_at.hour) in ((5, 5), (5, 17))
-    for wish in (Wish(True, 24, 24, 30), Wish(True, 2, 6, 30), Wish(True, 2, 7, 30), Wish(True, 2, 24, 61)):
+    for wish in (Wish(True, 24, 24, 30), Wish(True, 2, 7, 30), Wish(True, 2, 24, 0)):
         with pytest.raises(ValidationFailed):
+            backup_schedules.change(session, alice, shop, wish)
+    for wish in (Wish(True, 2, 6, 30), Wish(True, 2, 24, 61)):
+        with pytest.raises(PlanLimitReached):
             backup_schedules.change(session, alice, shop, wish)
     assert backups.retention(session, shop, "manual") == timedelta(days=60)
 

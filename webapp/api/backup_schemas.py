@@ -2,9 +2,9 @@
 
 import uuid
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, RootModel
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, RootModel
 
 from webapp.api.schemas import Answer, Body, DisplayName, Name, OperationOut, Query, no_nul
 from webapp.services.backup_schedules import EVERY_HOURS
@@ -15,6 +15,14 @@ Filename = Annotated[
     AfterValidator(no_nul),
     Field(json_schema_extra={"pattern": r"^\d{8}_\d{6}\.sql\.gz$"}, examples=["20261124_020000.sql.gz"]),
 ]
+
+
+def _whole(value: Any) -> Any:
+    """JSON has one kind of number: 4.0 is as whole as 4."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
 
 
 class BackupPath(BaseModel):
@@ -28,9 +36,9 @@ class DeleteQuery(Query):
 
 class NewSchedule(Body):
     enabled: bool = True
-    hour_utc: int = Field(2, ge=0, le=23, description="Daily backups begin in this hour.")
-    every_hours: Literal[6, 12, 24, 48, 168] = Field(24, json_schema_extra={"enum": list(EVERY_HOURS)})
-    retention_days: int = Field(30, ge=1, le=3650)
+    hour_utc: Whole = Field(2, ge=0, le=23, description="Daily backups begin in this hour.")
+    every_hours: Whole = Field(24, json_schema_extra={"enum": list(EVERY_HOURS)})
+    retention_days: Whole = Field(30, ge=1, le=3650)
 
 
 class Protection(Body):

@@ -13,7 +13,7 @@ from webapp.config import settings
 from webapp.models import Backup, BackupSchedule, Database, Operation
 from webapp.services import audit, backups, drills, plans
 from webapp.services.actors import SYSTEM, Actor
-from webapp.services.errors import ServiceError, ValidationFailed
+from webapp.services.errors import PlanLimitReached, ServiceError, ValidationFailed
 
 EVERY_HOURS = (6, 12, 24, 48, 168)
 # A drill comes this long after the backup was due, so that a night's backups are not held up by it.
@@ -49,7 +49,7 @@ def of_database(session: Session, database: Database) -> BackupSchedule:
 
 
 def change(session: Session, actor: Actor, database: Database, wish: Wish) -> BackupSchedule:
-    """Replace the schedule. What is there already keeps its expiry. Raises ValidationFailed."""
+    """Replace the schedule. What is there already keeps its expiry. Raises ValidationFailed or PlanLimitReached."""
     _check(database, wish)
     now = datetime.now(UTC)
     schedule = session.get(BackupSchedule, database.id, with_for_update=True)
@@ -185,15 +185,18 @@ def _values(schedule: BackupSchedule) -> dict[str, bool | int]:
 
 
 def _check(database: Database, wish: Wish) -> None:
-    plan = plans.plan_of(database.owner)
+    """Raises ValidationFailed for what no plan allows, PlanLimitReached for what this one does not."""
     errors = {}
     if not 0 <= wish.hour_utc <= 23:
         errors["hourUtc"] = ["Choose an hour from 0 to 23."]
     if wish.every_hours not in EVERY_HOURS:
         errors["everyHours"] = [f"Choose one of {', '.join(map(str, EVERY_HOURS))}."]
-    elif wish.every_hours < plan.backup_every_hours:
-        errors["everyHours"] = [f"The {plan.title} plan allows a backup every {plan.backup_every_hours} hours at most."]
-    if not 1 <= wish.retention_days <= plan.backup_retention_days:
-        errors["retentionDays"] = [f"The {plan.title} plan keeps backups for 1 to {plan.backup_retention_days} days."]
+    if wish.retention_days < 1:
+        errors["retentionDays"] = ["Keep backups for a day at least."]
     if errors:
         raise ValidationFailed("The schedule is not allowed.", errors=errors)
+    plan = plans.plan_of(database.owner)
+    if wish.every_hours < plan.backup_every_hours:
+        raise PlanLimitReached(f"The {plan.title} plan allows a backup every {plan.backup_every_hours} hours at most.")
+    if wish.retention_days > plan.backup_retention_days:
+        raise PlanLimitReached(f"The {plan.title} plan keeps backups for {plan.backup_retention_days} days at most.")

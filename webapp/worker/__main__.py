@@ -22,7 +22,7 @@ from webapp.worker import environment, reaper, workplace
 from webapp.worker.checker import Checker
 from webapp.worker.hosts import Server, Shutdown
 from webapp.worker.keeper import Keeper
-from webapp.worker.queue import Beside, Queue
+from webapp.worker.queue import THREADS, Beside, Queue
 from webapp.worker.runner import fork_server_environment
 from webapp.worker.sampler import Sampler
 from webapp.worker.warm import Warm
