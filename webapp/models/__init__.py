@@ -2,6 +2,7 @@
 
 from webapp.models.base import Base
 from webapp.models.databases import AllowlistEntry, Database, Host, Member
+from webapp.models.identities import Identity
 from webapp.models.one_time_tokens import OneTimeToken
 from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
@@ -22,6 +23,7 @@ __all__ = [
     "Host",
     "HostReport",
     "IdempotencyKey",
+    "Identity",
     "Member",
     "OneTimeToken",
     "Operation",
