@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     run_timeout_s: int = Field(600, ge=10)
     stalled_after_s: float = Field(10.0, gt=0)
     sample_every_s: float = Field(30.0, ge=0)
+    check_every_s: float = Field(3600.0, ge=0)
     trusted_proxies: int = Field(0, ge=0)
     testing: bool = False
 

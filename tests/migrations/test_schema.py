@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from tests.support.cluster import Cluster
 from webapp import database_admin, models
-from webapp.models import databases, one_time_tokens, operations, records, users, webhooks
+from webapp.models import databases, drift, one_time_tokens, operations, records, users, webhooks
 from webapp.models.base import Base
 
 CHECKED = {
@@ -25,6 +25,7 @@ CHECKED = {
     "ck_databases_desired_state": databases.DESIRED_STATES,
     "ck_databases_pool_mode": databases.POOL_MODES,
     "ck_members_level": databases.LEVELS,
+    "ck_differences_kind": drift.DIFFERENCE_KINDS,
     "ck_operations_state": operations.OPERATION_STATES,
     "ck_operations_kind": ("^[a-z]+[.][a-z_]+$",),
     "ck_operations_lane": operations.LANES,

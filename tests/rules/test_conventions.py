@@ -11,7 +11,7 @@ import yaml
 
 from agent_modules.module_utils.dbhost import names as host_names
 from agent_modules.module_utils.dbhost.errors import TenantError
-from webapp.models import Base, databases, one_time_tokens, operations, records, users, webhooks
+from webapp.models import Base, databases, drift, one_time_tokens, operations, records, users, webhooks
 from webapp.services import names
 from webapp.services.errors import ValidationFailed
 
@@ -25,6 +25,7 @@ TUPLES = {
     "databases.desired_state": databases.DESIRED_STATES,
     "databases.pool_mode": databases.POOL_MODES,
     "members.level": databases.LEVELS,
+    "differences.kind": drift.DIFFERENCE_KINDS,
     "operations.state": operations.OPERATION_STATES,
     "operations.lane": operations.LANES,
     "runs.lane": operations.LANES,

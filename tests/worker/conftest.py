@@ -58,6 +58,7 @@ class Workers:
             "DBHOST_PRETEND": str(self.pretend),
             "DBHOST_STALLED_AFTER_S": "3",
             "DBHOST_SAMPLE_EVERY_S": "0",
+            "DBHOST_CHECK_EVERY_S": "0",
             "ANSIBLE_HOME": str(self.home / "ansible"),
             **environment,
         }

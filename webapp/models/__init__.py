@@ -2,6 +2,7 @@
 
 from webapp.models.base import Base
 from webapp.models.databases import AllowlistEntry, Database, Host, Member
+from webapp.models.drift import Difference, HostCheck
 from webapp.models.identities import Identity
 from webapp.models.one_time_tokens import OneTimeToken
 from webapp.models.operations import Operation, Run, RunStep
@@ -20,7 +21,9 @@ __all__ = [
     "Database",
     "DatabaseFigures",
     "DatabaseSample",
+    "Difference",
     "Host",
+    "HostCheck",
     "HostReport",
     "IdempotencyKey",
     "Identity",

@@ -25,6 +25,7 @@ KINDS = (
     "database.stop",
     "database.restart",
     "database.allowlist",
+    "database.repair",
 )
 
 OPEN = "state IN ('queued', 'running')"

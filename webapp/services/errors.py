@@ -116,6 +116,13 @@ class MemberNotFound(NotFound):
         super().__init__(message)
 
 
+class DifferenceNotFound(NotFound):
+    """Gone meanwhile, or not for you."""
+
+    def __init__(self, message: str = "There is no such difference any more.") -> None:
+        super().__init__(message)
+
+
 class Conflict(ServiceError):
     """In conflict with what is there."""
 

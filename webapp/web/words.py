@@ -24,6 +24,7 @@ OPERATIONS = {
     "database.stop": Words("Stop", "Stopping the database", "Database stopped", "square"),
     "database.restart": Words("Restart", "Restarting the database", "Database restarted", "rotate-cw"),
     "database.allowlist": Words("Allowlist", "Changing the allowlist", "Allowlist changed", "shield-check"),
+    "database.repair": Words("Repair", "Making it what it should be", "Repaired", "wrench"),
 }
 
 ACTIONS = {
@@ -36,6 +37,10 @@ ACTIONS = {
     "database.stop": ("stopped", "square"),
     "database.restart": ("restarted", "rotate-cw"),
     "database.allowlist": ("changed the allowlist of", "shield-check"),
+    "database.repair": ("repaired", "wrench"),
+    "drift.check": ("asked for a check of", "search"),
+    "drift.ignore": ("ignored a difference of", "eye-off"),
+    "drift.notice": ("took back an ignored difference of", "eye"),
     "database.reveal_credentials": ("revealed the credentials of", "eye"),
     "member.add": ("added a member to", "user"),
     "member.change_level": ("changed a member's level of", "user"),

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from webapp.services import doorbell
 from webapp.worker import reaper
+from webapp.worker.checker import Checker
 from webapp.worker.hosts import Server
 from webapp.worker.long.carrier import AT_ONCE, Carrier
 from webapp.worker.sampler import Sampler
@@ -30,9 +31,10 @@ log = structlog.get_logger(__name__)
 class Queue:
     """One worker's connection to the queue, until it is stopped or the connection is lost for good."""
 
-    def __init__(self, server: Server, sampler: Sampler) -> None:
+    def __init__(self, server: Server, sampler: Sampler, checker: Checker) -> None:
         self._server = server
         self._sampler = sampler
+        self._checker = checker
         self._carrier = Carrier(server)
         self._answering: set[int] = set()
         self._forgotten = reaper.Forgotten()
@@ -95,6 +97,7 @@ class Queue:
             await asyncio.to_thread(self._guarded, self._tick)
             await asyncio.to_thread(self._guarded, self._carrier.tick)
             await asyncio.to_thread(self._guarded, self._sampler.tick)
+            await asyncio.to_thread(self._guarded, self._checker.tick)
 
     def _tick(self) -> None:
         """Each statement is cheap on an idle system; each works as well when it comes late."""

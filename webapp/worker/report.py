@@ -51,6 +51,7 @@ class Item(BaseModel):
     name: str
     generation: int | None = None
     changes: list[str] = []
+    notes: list[str] = []
     error: ItemError | None = None
 
 

@@ -53,13 +53,14 @@ class Job:
     host: str
     variables: dict[str, Any] = field(repr=False)
     timeout_s: float = 600
+    check: bool = False
 
 
 @dataclass
 class Outcome:
     """How a run ended. *stopped* is why it was ended early, by our own flag: the runner's would say `failed`.
 
-    *reports* has the raw result of each task named "Report …", for a long operation to read by a model of its own.
+    *reports* has the raw result of each task named "Report …", for whoever reads it by a model of its own.
     """
 
     results: dict[str, report.Item] = field(default_factory=dict)
@@ -108,6 +109,7 @@ class PlaybookRun:
             ident=str(self._job.run_id),
             fact_cache_type="none",
             quiet=True,
+            cmdline="--check" if self._job.check else None,
         )
         config.prepare()
         config.env = environment.of_run(config.env, self._folder, self._warm_socket)

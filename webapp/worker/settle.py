@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Update, func, select, update
 from sqlalchemy.orm import Session
 
 from webapp.models import Database, Operation
-from webapp.services import long_operations, webhooks
+from webapp.services import drift, long_operations, webhooks
 from webapp.worker import retries
 from webapp.worker.report import Failure
 
@@ -25,6 +25,7 @@ def succeed(session: Session, operation: Operation, fence: int, changes: list[st
     if not _changed(session, _under(operation, fence).values(ended_at=func.now(), **values)):
         return False
     database = operation.database
+    drift.converged(session, database.id)
     if database.desired_state == "absent":
         gone: dict[str, Any] = {"deleted_at": func.now(), "verifier": None, "password_encrypted": None}
         _set_database(session, database.id, **gone, applied_generation=operation.generation)

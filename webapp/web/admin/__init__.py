@@ -2,6 +2,6 @@
 
 from flask import Blueprint
 
-from webapp.web.admin import overview
+from webapp.web.admin import drift, overview
 
-BLUEPRINTS: tuple[Blueprint, ...] = (overview.blueprint,)
+BLUEPRINTS: tuple[Blueprint, ...] = (overview.blueprint, drift.blueprint)
