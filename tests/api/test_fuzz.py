@@ -51,6 +51,9 @@ def test_what_is_allowed(
     ids = {"databases": str(shop.id), "operations": str(queued.id)}
     headers = {"Authorization": f"Bearer {alice.key}"}
     for operation in operations(app):
+        # What makes an upload's name a dump's is more than a schema can say; test_backups.py sends those.
+        if operation.path.endswith("/backups/restore"):
+            continue
 
         @FEW
         @given(case=operation.as_strategy(generation_mode=GenerationMode.POSITIVE))
@@ -64,8 +67,6 @@ def test_what_is_allowed(
             # A list with the same network twice is refused, and no schema can say that.
             if case.path.endswith("/allowlist") and isinstance(case.body, dict):
                 case.body["data"] = list({entry["cidr"]: entry for entry in case.body["data"]}.values())
-            # What makes an upload's name a dump's is more than a schema can say; test_backups.py sends those.
-            assume(not case.path.endswith("/backups/restore"))
             case.call_and_validate(headers=headers)
             idle_worker.play_once()
             if session.scalar(select(Backup.id).where(Backup.filename == filename)) is None:

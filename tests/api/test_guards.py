@@ -27,6 +27,7 @@ BLUEPRINTS = (
     "drift_api",
     "probes",
     "api_docs",
+    "stripe_events",
 )
 LEVELS = ("admin", "developer", "viewer")
 PEOPLE = ("owner", "selected", "elsewhere", "stranger", "platform admin", "banned", "anonymous", *LEVELS)
@@ -44,6 +45,7 @@ LIST_BACKUPS = (200, 200, 404, 404, 200, 401, 401, 200, 200, 404)
 DOWNLOAD = (200, 200, 404, 404, 404, 401, 401, 200, 200, 404)
 CLONE = (202, 403, 404, 404, 404, 401, 401, 202, 404, 404)
 PUBLIC = (200,) * 10
+OFF = (404,) * 10
 ADMIN = (404, 404, 404, 404, 200, 401, 401, 404, 404, 404)
 ADMIN_QUEUES = (404, 404, 404, 404, 202, 401, 401, 404, 404, 404)
 RULES: dict[str, tuple[int, ...]] = {
@@ -92,6 +94,7 @@ RULES: dict[str, tuple[int, ...]] = {
     "GET probes.metrics": PUBLIC,
     "GET api_docs.document": PUBLIC,
     "GET api_docs.show": PUBLIC,
+    "POST stripe_events.take": OFF,
 }
 BODIES: dict[str, Any] = {
     "databases_api.create": {"name": "fresh", "displayName": "Fresh"},

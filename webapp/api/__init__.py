@@ -14,6 +14,7 @@ from webapp.api import (
     health,
     members,
     operations,
+    stripe_events,
     waiting,
 )
 
@@ -36,5 +37,5 @@ def register(app: OpenAPI) -> None:
     app.after_request(auth.set_headers)
     for blueprint in APIS:
         app.register_api(blueprint)
-    for plain in (health.probes, docs.pages):
+    for plain in (health.probes, docs.pages, stripe_events.blueprint):
         app.register_blueprint(plain)

@@ -2,8 +2,10 @@
 
 from webapp.models.backups import Backup, BackupSchedule
 from webapp.models.base import Base
+from webapp.models.billing import BillingEvent, Subscription
 from webapp.models.databases import AllowlistEntry, Database, Host, Member
 from webapp.models.drift import Difference, HostCheck
+from webapp.models.identities import Identity
 from webapp.models.one_time_tokens import OneTimeToken
 from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
@@ -20,6 +22,7 @@ __all__ = [
     "Backup",
     "BackupSchedule",
     "Base",
+    "BillingEvent",
     "Database",
     "DatabaseFigures",
     "DatabaseSample",
@@ -28,12 +31,14 @@ __all__ = [
     "HostCheck",
     "HostReport",
     "IdempotencyKey",
+    "Identity",
     "Member",
     "OneTimeToken",
     "Operation",
     "RateCounter",
     "Run",
     "RunStep",
+    "Subscription",
     "User",
     "WebhookDelivery",
     "WebhookEndpoint",
