@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     plans_file: Path | None = None
     stripe_api_key: SecretStr | None = Field(None, alias="STRIPE_API_KEY")
     inventory: str = "inventory/local"
+    ssh_key_file: Path | None = None
 
     web_processes: int = Field(2, ge=1)
     web_threads: int = Field(128, ge=4)
@@ -73,6 +74,11 @@ class Settings(BaseSettings):
     @property
     def base_url(self) -> str:
         return self.web_url or f"http://{self.public_host}:{self.web_port}"
+
+    @property
+    def worker_key(self) -> Path:
+        """The private key by which the worker enters hosts; its public half lies beside it."""
+        return (self.ssh_key_file or self.home / "ssh" / "worker").absolute()
 
     @property
     def https(self) -> bool:

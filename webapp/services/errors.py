@@ -86,6 +86,13 @@ class MemberNotFound(NotFound):
         super().__init__(message)
 
 
+class HostNotFound(NotFound):
+    """Missing, removed, or not for this actor to know of."""
+
+    def __init__(self, message: str = "There is no such host.") -> None:
+        super().__init__(message)
+
+
 class Conflict(ServiceError):
     """In conflict with what is there."""
 

@@ -78,6 +78,12 @@ def give_up_on_orphans(session: Session, host_id: uuid.UUID) -> None:
     _end(session, often.values(state="failed", ended_at=func.now(), **_error(LOST)))
 
 
+def release_orphans(session: Session, host_id: uuid.UUID) -> None:
+    """Let what was left behind wait again: its host is held, so nobody carries it on."""
+    orphans = update(Operation).where(Operation.host_id == host_id, Operation.state == "running")
+    session.execute(orphans.values(**_queued(func.now())))
+
+
 def _end(session: Session, statement: Update) -> None:
     ended = session.execute(statement.returning(Operation.id)).scalars().all()
     for operation in session.scalars(select(Operation).where(Operation.id.in_(ended))) if ended else ():
