@@ -15,8 +15,13 @@ KNOWN_HOSTS = "known_hosts"
 
 
 def for_agent(folder: Path, hosts: Sequence[Host], worker_key_file: Path, control_sockets: Path | None = None) -> Path:
-    """An inventory in *folder* by which the worker's key enters; its path. Written only when it changed."""
-    login = inventory.agent(worker_key_file, folder / KNOWN_HOSTS, control_sockets)
+    """An inventory in *folder* by which the worker's key enters; its path. Written only when it changed.
+
+    Connections are shared between tasks where there is a folder for their sockets.
+    """
+    shared = control_sockets is not None
+    known_hosts = folder / KNOWN_HOSTS
+    login = Login(inventory.AGENT_USER, known_hosts, worker_key_file, control_sockets=control_sockets, shared=shared)
     return write(folder, hosts, login, worker_key_file)
 
 

@@ -17,6 +17,7 @@ from webapp.embedded.environment import CHECKOUT, Stack, load
 from webapp.models import Host
 from webapp.services import host_details, inventory
 from webapp.services.hosts import EMBEDDED
+from webapp.services.inventory import Login
 
 LOCAL = CHECKOUT / "inventory" / "local" / "hosts.yml"
 
@@ -44,7 +45,7 @@ def build() -> dict[str, Any]:
     key_file = settings().worker_key
     known_hosts = key_file.parent / inventory_files.KNOWN_HOSTS
     inventory_files.replace(known_hosts, inventory.known_hosts(by_ssh))
-    login = inventory.agent(key_file, known_hosts)
+    login = Login(inventory.AGENT_USER, known_hosts, key_file)
     made = inventory.script(by_ssh, login, inventory.public_half(key_file))
     for host in rows:
         if host.name == EMBEDDED:

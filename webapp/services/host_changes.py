@@ -49,9 +49,10 @@ def adopt(session: Session, actor: Actor, spec: HostSpec) -> Host:
     host = session.scalar(select(Host).where(Host.name == spec.name, hosts.live()))
     if host is None:
         return begin_enrolment(session, actor, spec)
-    if host.host_keys and sorted(host.host_keys) != sorted(spec.host_keys):
-        rekey(session, actor, host, list(spec.host_keys))
-    _describe(session, actor, host, spec, list(spec.host_keys), state=host.state)
+    keys = [check_key(key) for key in spec.host_keys]
+    if host.host_keys and sorted(host.host_keys) != sorted(keys):
+        rekey(session, actor, host, keys)
+    _describe(session, actor, host, spec, keys, state=host.state)
     return host
 
 

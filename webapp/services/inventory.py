@@ -35,17 +35,22 @@ PINNED = (
 OWN_KEY_ALONE = ("IdentitiesOnly=yes", "IdentityAgent=none")
 # Longer than a pause between two runs, so that the next one finds the connection open.
 SHARED = "-o ControlMaster=auto -o ControlPersist=60s"
+NOT_SHARED = "-o ControlMaster=no"
 
 
 @dataclass(frozen=True)
 class Login:
-    """Who enters the hosts, and by what; without a key file, by whatever the person's own ssh would use."""
+    """Who enters the hosts, and by what; without a key file, by whatever the person's own ssh would use.
+
+    Connections are shared between tasks, in *control_sockets* or where Ansible puts them by itself, below the home.
+    """
 
     user: str
     known_hosts_file: Path
     key_file: Path | None = None
     become: bool = False
     control_sockets: Path | None = None
+    shared: bool = True
 
     def variables(self) -> dict[str, Any]:
         """The connection variables that are the same for all hosts."""
@@ -58,16 +63,11 @@ class Login:
             "ansible_user": self.user,
             "ansible_become": self.become,
             "ansible_ssh_common_args": shlex.join(["-F", "none", *arguments] if own else arguments),
-            "ansible_ssh_args": SHARED,
+            "ansible_ssh_args": SHARED if self.shared else NOT_SHARED,
             "ansible_ssh_pipelining": True,
             **own,
             **place,
         }
-
-
-def agent(key_file: Path, known_hosts_file: Path, control_sockets: Path | None = None) -> Login:
-    """The worker's own way in: a user without root."""
-    return Login(AGENT_USER, known_hosts_file, key_file, control_sockets=control_sockets)
 
 
 def known_hosts(hosts: Iterable[Host]) -> str:
