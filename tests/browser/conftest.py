@@ -49,7 +49,7 @@ class Site:
 
 
 @pytest.fixture(scope="session")
-def site(cluster: Cluster, control_template: str) -> Iterator[Site]:
+def site(cluster: Cluster, control_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The web process as it runs in production, on a control database of its own, with the route guards on."""
     url = cluster.create_database("dashboard", control_template)
     engine = make_engine(url)
@@ -58,7 +58,8 @@ def site(cluster: Cluster, control_template: str) -> Iterator[Site]:
         hosts.ensure_host(session, SYSTEM, "local", "127.0.0.1", 6432)
         session.commit()
     [port] = free_ports(1)
-    process = subprocess.Popen([sys.executable, "-m", "webapp.serve"], cwd=ROOT, env=environment(url, port))
+    home = tmp_path_factory.mktemp("home")
+    process = subprocess.Popen([sys.executable, "-m", "webapp.serve"], cwd=ROOT, env=environment(url, port, home))
     worker = ScriptedWorker(sessions)
     worker.start()
     try:
@@ -71,12 +72,14 @@ def site(cluster: Cluster, control_template: str) -> Iterator[Site]:
         engine.dispose()
 
 
-def environment(url: str, port: int) -> dict[str, str]:
+def environment(url: str, port: int, home: Path) -> dict[str, str]:
     """What the web process reads; nothing of the caller's own installation."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("DBHOST_")}
     return inherited | {
         "DATABASE_URL": url,
+        "DBHOST_HOME": str(home),
         "DBHOST_WEB_PORT": str(port),
+        "DBHOST_SIGN_UP": "open",
         "DBHOST_WEB_PROCESSES": "1",
         "DBHOST_WEB_THREADS": "16",
         "DBHOST_SECRET_KEY": "test",

@@ -73,10 +73,10 @@ def test_two_hosts_have_two_addresses(session: Session) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"name": "local"}, {"name": "a_b"}, {"name": "-x"}, {"name": "Db1"}, {"name": "x" * 64}, {"address": "-oProxyCommand=x"},
-        {"address": "a b"}, {"address": ""}, {"public_host": "x;y"}, {"region": "EU"}, {"capacity": -1}, {"ssh_port": 0},
-        {"variables": {"ansible_password": "x"}}, {"host_keys": ()}, {"host_keys": ("ssh-ed25519 AAAA",)},
-        {"host_keys": (KEY.replace("ssh-ed25519", "ssh-rsa"),)},
+        {"name": "local"}, {"name": "a_b"}, {"name": "-x"}, {"name": "Db1"}, {"name": "x" * 64}, {"address": "a b"},
+        {"address": "-oProxyCommand=x"}, {"address": ""}, {"public_host": "x;y"}, {"region": "EU"}, {"capacity": -1},
+        {"ssh_port": 0}, {"variables": {"ansible_password": "x"}}, {"host_keys": ()},
+        {"host_keys": ("ssh-ed25519 AAAA",)}, {"host_keys": (KEY.replace("ssh-ed25519", "ssh-rsa"),)},
     ],
 )  # fmt: skip
 def test_what_breaks_a_rule_is_refused(session: Session, wrong: dict[str, Any]) -> None:

@@ -5,7 +5,10 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from email import message_from_bytes, policy
+from email.message import EmailMessage
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,8 +66,9 @@ class Browser:
 
 
 @pytest.fixture
-def app(control_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
+def app(control_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Flask]:
     """The app with the route guards on."""
+    monkeypatch.setenv("DBHOST_HOME", str(tmp_path))
     monkeypatch.setenv("DATABASE_URL", control_url)
     monkeypatch.setenv("DBHOST_SECRET_KEY", "test")
     monkeypatch.setenv("DBHOST_TESTING", "true")
@@ -75,9 +79,36 @@ def app(control_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
     made = create_app()
     yield made
     made.extensions["dbhost"].notices.close()
+    made.extensions["dbhost"].postman.close()
     made.extensions["dbhost"].engine.dispose()
     for cached in CACHED:
         cached.cache_clear()
+
+
+@dataclass
+class Outbox:
+    """The mails of an app without a mail server, as files below its home."""
+
+    app: Flask
+    folder: Path
+
+    def messages(self) -> list[EmailMessage]:
+        """What was sent so far, the oldest first."""
+        self.app.extensions["dbhost"].postman.wait()
+        files = sorted(self.folder.glob("*.eml"), key=lambda path: path.stat().st_mtime_ns)
+        return [message_from_bytes(path.read_bytes(), policy=policy.default) for path in files]  # type: ignore[misc]
+
+    def link(self) -> str:
+        """The path in the newest mail's first link."""
+        text = self.messages()[-1].get_content()
+        found = re.search(r"https?://[^/\s]+(/\S+)", text)
+        assert found is not None, text
+        return found[1]
+
+
+@pytest.fixture
+def outbox(app: Flask, tmp_path: Path) -> Outbox:
+    return Outbox(app, tmp_path / "outbox")
 
 
 @pytest.fixture

@@ -2,10 +2,13 @@
 
 from webapp.models.base import Base
 from webapp.models.databases import AllowlistEntry, Database, Host, Member
+from webapp.models.drift import Difference, HostCheck
+from webapp.models.one_time_tokens import OneTimeToken
 from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
 from webapp.models.samples import DatabaseFigures, DatabaseSample, HostReport
 from webapp.models.users import ApiKey, ApiKeyDatabase, AuthSession, User
+from webapp.models.webhooks import WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "AllowlistEntry",
@@ -17,13 +20,18 @@ __all__ = [
     "Database",
     "DatabaseFigures",
     "DatabaseSample",
+    "Difference",
     "Host",
+    "HostCheck",
     "HostReport",
     "IdempotencyKey",
     "Member",
+    "OneTimeToken",
     "Operation",
     "RateCounter",
     "Run",
     "RunStep",
     "User",
+    "WebhookDelivery",
+    "WebhookEndpoint",
 ]

@@ -163,7 +163,7 @@ def connection_string(database: Database, password: str) -> str:
 
 
 def tls_options(host: Host) -> dict[str, str]:
-    """What a client says of TLS. The authority's file has its place on this machine; elsewhere clients keep their own."""
+    """What a client says of TLS. The authority's file has its place on this machine; elsewhere, where one saved it."""
     ca_file = settings().ca_file
     root = host.tls_root or (str(ca_file) if ca_file is not None and host.public_host in LOOPBACK else None)
     return {"sslmode": "require"} if root is None else {"sslmode": "verify-full", "sslrootcert": root}

@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0005"
-down_revision = "0004"
+revision = "0009"
+down_revision = "0008"
 
 STATES = "state IN ('enrolling', 'active', 'draining', 'offline')"
 LIVE = sa.text("removed_at IS NULL")
