@@ -14,6 +14,7 @@ SECRETS = (
     "DBHOST_ENCRYPTION_KEYS",
     "DBHOST_ADMIN_PASSWORD",
     "STRIPE_API_KEY",
+    "STRIPE_WEBHOOK_SECRET",
     "SMTP_URL",
 )
 
@@ -38,6 +39,9 @@ class Settings(BaseSettings):
     default_plan: str | None = None
     plans_file: Path | None = None
     stripe_api_key: SecretStr | None = Field(None, alias="STRIPE_API_KEY")
+    stripe_webhook_secret: SecretStr | None = Field(None, alias="STRIPE_WEBHOOK_SECRET")
+    stripe_api_base: str | None = Field(None, alias="STRIPE_API_BASE")
+    billing_grace_days: int = Field(7, ge=0)
     inventory: str = "inventory/local"
     ssh_key_file: Path | None = None
     smtp_url: SecretStr | None = Field(None, alias="SMTP_URL")

@@ -11,7 +11,7 @@ import yaml
 
 from agent_modules.module_utils.dbhost import names as host_names
 from agent_modules.module_utils.dbhost.errors import TenantError
-from webapp.models import Base, databases, drift, one_time_tokens, operations, records, users, webhooks
+from webapp.models import Base, billing, databases, drift, one_time_tokens, operations, records, users, webhooks
 from webapp.services import names
 from webapp.services.errors import ValidationFailed
 
@@ -33,6 +33,7 @@ TUPLES = {
     "run_steps.state": operations.STEP_STATES,
     "one_time_tokens.purpose": one_time_tokens.PURPOSES,
     "audit_events.actor_type": records.ACTOR_TYPES,
+    "subscriptions.status": billing.SUBSCRIPTION_STATUSES,
     "webhook_endpoints.state": webhooks.ENDPOINT_STATES,
     "webhook_deliveries.state": webhooks.DELIVERY_STATES,
 }

@@ -63,6 +63,7 @@ def folders(stack: Stack) -> list[Folder]:
         Folder(stack.socket_dir, root, top),
         Folder(stack.socket_dir / "postgres", postgres, 0o711),
         Folder(stack.socket_dir / "pgbouncer", agent, 0o700),
+        Folder(stack.socket_dir / "dumps", stack.dump_user, 0o711),
     ]
 
 

@@ -1,6 +1,7 @@
 """The control database's tables, one file per aggregate."""
 
 from webapp.models.base import Base
+from webapp.models.billing import BillingEvent, Subscription
 from webapp.models.databases import AllowlistEntry, Database, Host, Member
 from webapp.models.drift import Difference, HostCheck
 from webapp.models.one_time_tokens import OneTimeToken
@@ -17,6 +18,7 @@ __all__ = [
     "AuditEvent",
     "AuthSession",
     "Base",
+    "BillingEvent",
     "Database",
     "DatabaseFigures",
     "DatabaseSample",
@@ -31,6 +33,7 @@ __all__ = [
     "RateCounter",
     "Run",
     "RunStep",
+    "Subscription",
     "User",
     "WebhookDelivery",
     "WebhookEndpoint",

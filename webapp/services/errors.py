@@ -154,6 +154,12 @@ class HostUnavailable(ServiceError):
     code, status, title = "HOST_UNAVAILABLE", 503, "Host unavailable"
 
 
+class BillingUnavailable(ServiceError):
+    """Stripe cannot be reached, or did not do what it was asked."""
+
+    code, status, title = "SERVICE_UNAVAILABLE", 503, "Billing unavailable"
+
+
 class OperationFailed(ServiceError):
     """The operation failed on the host; the message says at which step, without secrets."""
 

@@ -10,6 +10,7 @@ from webapp.web import (
     admin,
     allowlist,
     auth,
+    billing,
     changes,
     confirmation,
     databases,
@@ -31,6 +32,7 @@ SIGNED_IN: tuple[Blueprint, ...] = (
     operations.blueprint,
     activity.blueprint,
     settings.blueprint,
+    billing.blueprint,
     *admin.BLUEPRINTS,
     confirmation.blueprint,
 )

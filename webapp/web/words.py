@@ -60,6 +60,12 @@ ACTIONS = {
     "user.revoke_session": ("ended a session of", "log-out"),
     "user.revoke_other_sessions": ("ended all other sessions of", "log-out"),
     "api_key.create": ("created the API key", "key-round"),
+    "user.change_plan": ("changed the plan of", "layers"),
+    "billing.checkout": ("went to pay for a plan:", "layers"),
+    "billing.portal": ("opened the billing portal:", "layers"),
+    "billing.change_plan": ("changed the subscription of", "layers"),
+    "subscription.update": ("brought up to date the subscription of", "layers"),
+    "subscription.duplicate": ("found a second subscription of", "triangle-alert"),
     "api_key.revoke": ("revoked the API key", "key-round"),
 }
 
