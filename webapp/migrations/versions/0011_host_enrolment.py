@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0010"
-down_revision = "0009"
+revision = "0011"
+down_revision = "0010"
 
 STATES = "state IN ('enrolling', 'active', 'draining', 'offline')"
 LIVE = sa.text("removed_at IS NULL")
