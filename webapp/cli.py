@@ -15,6 +15,7 @@ from webapp import cli_converge, database_admin
 from webapp.cli_allowlist import allowlist
 from webapp.cli_client import auth, databases
 from webapp.cli_embedded import commands as embedded_commands
+from webapp.cli_production import control_plane, release
 from webapp.config import settings
 from webapp.db import make_engine, make_sessions
 from webapp.embedded.environment import load, use_embedded
@@ -143,7 +144,7 @@ def converge_command(host: str, check: bool) -> None:
 
 
 databases.add_command(allowlist)
-for command in (*embedded_commands, auth, databases):
+for command in (*embedded_commands, auth, databases, release, control_plane):
     main.add_command(command)
 
 
