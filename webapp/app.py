@@ -6,6 +6,7 @@ from webapp import api, limits, web
 from webapp.api.openapi import make_app
 from webapp.config import Settings, settings
 from webapp.db import make_engine, make_sessions
+from webapp.gateways.mail import Postman
 from webapp.http import Resources, init_http
 from webapp.services.notices import Notices
 
@@ -25,7 +26,7 @@ def create_app(config: Settings | None = None) -> Flask:
     )
     url = chosen.database_url.get_secret_value()
     engine = make_engine(url)
-    init_http(app, Resources(chosen, engine, make_sessions(engine), Notices(url)))
+    init_http(app, Resources(chosen, engine, make_sessions(engine), Notices(url), Postman(chosen)))
     limits.init_app(app)
     api.register(app)
     web.register(app)

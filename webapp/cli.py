@@ -19,7 +19,8 @@ from webapp.cli_production import control_plane, release
 from webapp.config import settings
 from webapp.db import make_engine, make_sessions
 from webapp.embedded.environment import load, use_embedded
-from webapp.services import api_keys, hosts, users
+from webapp.gateways import mail as mail_gateway
+from webapp.services import api_keys, hosts, mails, users
 from webapp.services.actors import SYSTEM
 from webapp.services.errors import ServiceError
 
@@ -119,6 +120,24 @@ def api_key_create(email: str, label: str, scope: str, names: tuple[str, ...], a
         session.commit()
         values = {"id": str(made.api_key.id), "key": made.secret, "label": label, "scope": scope}
     show(values, made.secret, as_json)
+
+
+@main.group()
+def mail() -> None:
+    """Mail of this installation."""
+
+
+@mail.command("test")
+@click.argument("email")
+def mail_test(email: str) -> None:
+    """Send a test message to EMAIL; without SMTP_URL it goes to DBHOST_HOME/outbox."""
+    use_embedded()
+    try:
+        mail_gateway.check(settings())
+        mail_gateway.send(mails.test(email), settings())
+    except (mail_gateway.MailError, *mail_gateway.FAILURES) as error:
+        raise click.ClickException(f"The message was not sent: {error}") from None
+    click.echo("Sent." if settings().smtp_url else f"Written to {settings().home / 'outbox'}: SMTP_URL is not set.")
 
 
 @main.group()

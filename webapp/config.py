@@ -3,12 +3,20 @@
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-SECRETS = ("DATABASE_URL", "DBHOST_SECRET_KEY", "DBHOST_ENCRYPTION_KEYS", "DBHOST_ADMIN_PASSWORD", "STRIPE_API_KEY")
+SECRETS = (
+    "DATABASE_URL",
+    "DBHOST_SECRET_KEY",
+    "DBHOST_ENCRYPTION_KEYS",
+    "DBHOST_ADMIN_PASSWORD",
+    "STRIPE_API_KEY",
+    "STRIPE_WEBHOOK_SECRET",
+    "SMTP_URL",
+)
 
 
 class Settings(BaseSettings):
@@ -31,7 +39,13 @@ class Settings(BaseSettings):
     default_plan: str | None = None
     plans_file: Path | None = None
     stripe_api_key: SecretStr | None = Field(None, alias="STRIPE_API_KEY")
+    stripe_webhook_secret: SecretStr | None = Field(None, alias="STRIPE_WEBHOOK_SECRET")
+    stripe_api_base: str | None = Field(None, alias="STRIPE_API_BASE")
+    billing_grace_days: int = Field(7, ge=0)
     inventory: str = "inventory/local"
+    smtp_url: SecretStr | None = Field(None, alias="SMTP_URL")
+    mail_from: str | None = None
+    sign_up: Literal["open", "invite", "closed"] = "invite"
 
     web_processes: int = Field(2, ge=1)
     web_threads: int = Field(128, ge=4)
@@ -40,11 +54,15 @@ class Settings(BaseSettings):
     read_rate: str = "600 per minute"
     change_rate: str = "120 per minute"
     sign_in_rate: str = "30 per minute"
+    account_rate: str = "30 per hour"
+    mail_rate: str = "20 per hour"
     session_lifetime_days: int = Field(14, ge=1)
+    recent_sign_in_s: int = Field(900, ge=60)
     batch_limit: int = Field(200, ge=1)
     run_timeout_s: int = Field(600, ge=10)
     stalled_after_s: float = Field(10.0, gt=0)
     sample_every_s: float = Field(30.0, ge=0)
+    check_every_s: float = Field(3600.0, ge=0)
     trusted_proxies: int = Field(0, ge=0)
     testing: bool = False
 

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from werkzeug.exceptions import HTTPException
 
 from webapp.config import Settings
+from webapp.gateways.mail import Postman
 from webapp.services import guards
 from webapp.services.actors import Actor
 from webapp.services.errors import ServiceError, Unauthorized
@@ -39,6 +40,7 @@ class Resources:
     engine: Engine
     sessions: sessionmaker[Session]
     notices: Notices
+    postman: Postman
 
 
 def resources() -> Resources:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import structlog
@@ -141,6 +142,33 @@ def count(kind: str, who: str, rate: str) -> Allowance:
     if window.hits > item.amount:
         raise TooManyRequests(response=_refusal(allowance))
     return allowance
+
+
+def refuse_past(email: str) -> None:
+    """Raises TooManyRequests once an account had too many failed sign-ins, from whichever addresses.
+
+    Known or not, an e-mail is counted alike. Asked before the password is hashed.
+    """
+    item = parse(resources().settings.account_rate)
+    window = storage().look(_account(email, item.get_expiry()))
+    if window.hits >= item.amount:
+        raise TooManyRequests(response=_refusal(Allowance(item.amount, 0, max(1, math.ceil(window.left_s)))))
+
+
+def count_failure(email: str) -> None:
+    """Count one failed sign-in of an account."""
+    expiry = parse(resources().settings.account_rate).get_expiry()
+    storage().hit(_account(email, expiry), expiry)
+
+
+def part_of(rate: str, divisor: int) -> str:
+    """A rate of a part of *rate*, at least one."""
+    item = parse(rate)
+    return f"{max(1, item.amount // divisor)} per {item.multiples} {item.GRANULARITY.name}"
+
+
+def _account(email: str, expiry: int) -> str:
+    return f"account/{sha256(email.strip().lower().encode()).hexdigest()[:32]}/{expiry}"
 
 
 def storage() -> ControlStorage:

@@ -1,18 +1,18 @@
 """GET /operations/{id}."""
 
 from tests.api.conftest import Caller, missing_id, problem
-from tests.api.worker import STEPS, ScriptedWorker
+from tests.api.worker import NO_BYTES, STEPS, ScriptedWorker
 from webapp.models import Operation
 
 
 def test_it_works(alice: Caller, queued: Operation, idle_worker: ScriptedWorker) -> None:
     waiting = alice.get(f"/api/v1/operations/{queued.id}")
     assert waiting.status_code == 200
-    assert waiting.get_json()["progress"] == {"step": 0, "stepsTotal": 0, "stepName": None}
+    assert waiting.get_json()["progress"] == {"step": 0, "stepsTotal": 0, "stepName": None} | NO_BYTES
     assert idle_worker.play_once() == 1
     body = alice.get(f"/api/v1/operations/{queued.id}").get_json()
     assert (body["kind"], body["state"], body["database"]) == ("database.stop", "succeeded", "shop")
-    assert body["progress"] == {"step": 3, "stepsTotal": 3, "stepName": STEPS[-1]}
+    assert body["progress"] == {"step": 3, "stepsTotal": 3, "stepName": STEPS[-1]} | NO_BYTES
     assert [(step["number"], step["name"], step["state"]) for step in body["steps"]] == [
         (number, name, "ok") for number, name in enumerate(STEPS, start=1)
     ]

@@ -14,6 +14,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from webapp.models import Operation, Run, RunStep
 
 STEPS = ("Ensure roles and databases", "Ensure PgBouncer's files", "Report each database")
+# A converge counts no bytes.
+NO_BYTES = {"bytesDone": None, "bytesTotal": None}
 ENDS = {
     "database.stop": "stopped",
     "database.delete": "deleting",

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from tests.browser.scripted_worker import ScriptedWorker
 from tests.support.cluster import Cluster
 from tests.support.servers import free_ports
+from tests.support.stripe_account import stripe_account
 from webapp.db import make_engine, make_sessions
 from webapp.models import User
 from webapp.services import hosts, users
@@ -43,13 +44,13 @@ class Site:
         """A new user with the password that all have."""
         with self.sessions() as session:
             email = f"alice-{uuid.uuid4().hex[:6]}@example.com"
-            user = users.create_user(session, SYSTEM, email, PASSWORD, plan="business", **values)
+            user = users.create_user(session, SYSTEM, email, PASSWORD, **({"plan": "business"} | values))
             session.commit()
             return user
 
 
 @pytest.fixture(scope="session")
-def site(cluster: Cluster, control_template: str) -> Iterator[Site]:
+def site(cluster: Cluster, control_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The web process as it runs in production, on a control database of its own, with the route guards on."""
     url = cluster.create_database("dashboard", control_template)
     engine = make_engine(url)
@@ -58,25 +59,31 @@ def site(cluster: Cluster, control_template: str) -> Iterator[Site]:
         hosts.ensure_host(session, SYSTEM, "local", "127.0.0.1", 6432)
         session.commit()
     [port] = free_ports(1)
-    process = subprocess.Popen([sys.executable, "-m", "webapp.serve"], cwd=ROOT, env=environment(url, port))
+    address = f"http://127.0.0.1:{port}"
+    home = tmp_path_factory.mktemp("home")
     worker = ScriptedWorker(sessions)
-    worker.start()
-    try:
-        wait_for(f"http://127.0.0.1:{port}/healthz", process)
-        yield Site(f"http://127.0.0.1:{port}", sessions, worker)
-    finally:
-        worker.stop()
-        process.terminate()
-        process.wait(20)
-        engine.dispose()
+    with stripe_account(f"{address}/webhooks/stripe") as account:
+        values = environment(url, port, home) | account.settings
+        process = subprocess.Popen([sys.executable, "-m", "webapp.serve"], cwd=ROOT, env=values)
+        worker.start()
+        try:
+            wait_for(f"{address}/healthz", process)
+            yield Site(address, sessions, worker)
+        finally:
+            worker.stop()
+            process.terminate()
+            process.wait(20)
+            engine.dispose()
 
 
-def environment(url: str, port: int) -> dict[str, str]:
+def environment(url: str, port: int, home: Path) -> dict[str, str]:
     """What the web process reads; nothing of the caller's own installation."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("DBHOST_")}
     return inherited | {
         "DATABASE_URL": url,
+        "DBHOST_HOME": str(home),
         "DBHOST_WEB_PORT": str(port),
+        "DBHOST_SIGN_UP": "open",
         "DBHOST_WEB_PROCESSES": "1",
         "DBHOST_WEB_THREADS": "16",
         "DBHOST_SECRET_KEY": "test",

@@ -18,6 +18,9 @@ PATHS = (
     "/settings",
     "/settings/sessions",
     "/settings/api-keys",
+    "/sign-up",
+    "/forgot-password",
+    "/confirm",
 )
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from tests.support.cluster import Cluster
 from webapp import database_admin, models
-from webapp.models import databases, operations, records, users
+from webapp.models import billing, databases, drift, one_time_tokens, operations, records, users, webhooks
 from webapp.models.base import Base
 
 CHECKED = {
@@ -25,13 +25,20 @@ CHECKED = {
     "ck_databases_desired_state": databases.DESIRED_STATES,
     "ck_databases_pool_mode": databases.POOL_MODES,
     "ck_members_level": databases.LEVELS,
+    "ck_differences_kind": drift.DIFFERENCE_KINDS,
     "ck_operations_state": operations.OPERATION_STATES,
-    "ck_operations_kind": operations.KINDS,
+    "ck_operations_kind": ("^[a-z]+[.][a-z_]+$",),
+    "ck_operations_lane": operations.LANES,
+    "ck_runs_lane": operations.LANES,
     "ck_runs_state": operations.RUN_STATES,
     "ck_run_steps_state": operations.STEP_STATES,
+    "ck_one_time_tokens_purpose": one_time_tokens.PURPOSES,
     "ck_users_platform_role": users.PLATFORM_ROLES,
     "ck_users_state": users.USER_STATES,
     "ck_api_keys_scope": users.KEY_SCOPES,
+    "ck_subscriptions_status": billing.SUBSCRIPTION_STATUSES,
+    "ck_webhook_endpoints_state": webhooks.ENDPOINT_STATES,
+    "ck_webhook_deliveries_state": webhooks.DELIVERY_STATES,
 }
 CHECKS = """
     SELECT conname, pg_get_constraintdef(oid) AS rule FROM pg_constraint

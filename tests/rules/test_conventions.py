@@ -11,7 +11,7 @@ import yaml
 
 from agent_modules.module_utils.dbhost import names as host_names
 from agent_modules.module_utils.dbhost.errors import TenantError
-from webapp.models import Base, databases, operations, records, users
+from webapp.models import Base, billing, databases, drift, one_time_tokens, operations, records, users, webhooks
 from webapp.services import names
 from webapp.services.errors import ValidationFailed
 
@@ -25,11 +25,17 @@ TUPLES = {
     "databases.desired_state": databases.DESIRED_STATES,
     "databases.pool_mode": databases.POOL_MODES,
     "members.level": databases.LEVELS,
+    "differences.kind": drift.DIFFERENCE_KINDS,
     "operations.state": operations.OPERATION_STATES,
-    "operations.kind": operations.KINDS,
+    "operations.lane": operations.LANES,
+    "runs.lane": operations.LANES,
     "runs.state": operations.RUN_STATES,
     "run_steps.state": operations.STEP_STATES,
+    "one_time_tokens.purpose": one_time_tokens.PURPOSES,
     "audit_events.actor_type": records.ACTOR_TYPES,
+    "subscriptions.status": billing.SUBSCRIPTION_STATUSES,
+    "webhook_endpoints.state": webhooks.ENDPOINT_STATES,
+    "webhook_deliveries.state": webhooks.DELIVERY_STATES,
 }
 
 
@@ -54,6 +60,10 @@ def test_every_state_column_has_its_check() -> None:
             if match := re.fullmatch(r"(\w+) IN \((.+)\)", str(getattr(constraint, "sqltext", ""))):
                 found[f"{table.name}.{match[1]}"] = tuple(re.findall(r"'(\w[\w.]*)'", match[2]))
     assert found == TUPLES
+
+
+def test_every_kind_of_operation_keeps_to_the_pattern_of_its_check() -> None:
+    assert [kind for kind in operations.KINDS if not re.fullmatch(r"[a-z]+[.][a-z_]+", kind)] == []
 
 
 HOSTILE_NAMES = ["shop", "a-b", "ab", "a" * 50, "a" * 51, "A-b", "a_b", "abc-", "abc\n", "", "\u0430bc", "x\0y", 'a"b']

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from webapp.models import Database, Host, Operation, User
+from webapp.models import Database, Host, Operation, User, WebhookEndpoint
 from webapp.models.databases import GENERATIONS
 from webapp.services import doorbell
 
@@ -20,6 +20,15 @@ def make_user(session: Session, email: str | None = None) -> User:
     session.add(user)
     session.flush()
     return user
+
+
+def make_endpoint(session: Session, user: User, *events: str, **values: Any) -> WebhookEndpoint:
+    """A webhook endpoint of *user* that wants *events*; nothing is ever sent there."""
+    defaults = {"url": "https://example.com/hook", "secret_encrypted": b"sealed"}
+    endpoint = WebhookEndpoint(user_id=user.id, events=list(events), **(defaults | values))
+    session.add(endpoint)
+    session.flush()
+    return endpoint
 
 
 def make_host(session: Session, name: str = "local") -> Host:

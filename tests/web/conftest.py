@@ -5,7 +5,10 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from email import message_from_bytes, policy
+from email.message import EmailMessage
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +21,7 @@ from tests.browser.scripted_worker import ScriptedWorker
 from webapp.app import create_app
 from webapp.config import settings
 from webapp.models import Database, User
-from webapp.services import databases, hosts, plans, users
+from webapp.services import billing, databases, hosts, plans, users
 from webapp.services.actors import SYSTEM, Actor
 from webapp.services.databases import DatabaseSpec
 from webapp.services.passwords import hash_password
@@ -26,7 +29,7 @@ from webapp.services.vault import vault
 
 PASSWORD = "correct horse battery"
 TOKEN = re.compile(r'name="csrf-token" content="([^"]+)"')
-CACHED = (settings, vault, plans.all_plans)
+CACHED = (settings, vault, plans.all_plans, billing.gateway)
 
 
 @lru_cache(maxsize=1)
@@ -63,21 +66,49 @@ class Browser:
 
 
 @pytest.fixture
-def app(control_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
+def app(control_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Flask]:
     """The app with the route guards on."""
+    monkeypatch.setenv("DBHOST_HOME", str(tmp_path))
     monkeypatch.setenv("DATABASE_URL", control_url)
     monkeypatch.setenv("DBHOST_SECRET_KEY", "test")
     monkeypatch.setenv("DBHOST_TESTING", "true")
-    monkeypatch.setenv("DBHOST_DEFAULT_PLAN", "business")
+    monkeypatch.setenv("DBHOST_DEFAULT_PLAN", os.environ.get("DBHOST_DEFAULT_PLAN", "business"))
     monkeypatch.setenv("DBHOST_ENCRYPTION_KEYS", base64.urlsafe_b64encode(os.urandom(32)).decode())
     for cached in CACHED:
         cached.cache_clear()
     made = create_app()
     yield made
     made.extensions["dbhost"].notices.close()
+    made.extensions["dbhost"].postman.close()
     made.extensions["dbhost"].engine.dispose()
     for cached in CACHED:
         cached.cache_clear()
+
+
+@dataclass
+class Outbox:
+    """The mails of an app without a mail server, as files below its home."""
+
+    app: Flask
+    folder: Path
+
+    def messages(self) -> list[EmailMessage]:
+        """What was sent so far, the oldest first."""
+        self.app.extensions["dbhost"].postman.wait()
+        files = sorted(self.folder.glob("*.eml"), key=lambda path: path.stat().st_mtime_ns)
+        return [message_from_bytes(path.read_bytes(), policy=policy.default) for path in files]  # type: ignore[misc]
+
+    def link(self) -> str:
+        """The path in the newest mail's first link."""
+        text = self.messages()[-1].get_content()
+        found = re.search(r"https?://[^/\s]+(/\S+)", text)
+        assert found is not None, text
+        return found[1]
+
+
+@pytest.fixture
+def outbox(app: Flask, tmp_path: Path) -> Outbox:
+    return Outbox(app, tmp_path / "outbox")
 
 
 @pytest.fixture

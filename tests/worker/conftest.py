@@ -41,9 +41,15 @@ class Workers:
         self.home.mkdir()
         self.pretend.mkdir()
 
-    def start(self, *, playbook: Path = PRETEND / "databases.yml", **environment: str) -> subprocess.Popen[bytes]:
+    def start(
+        self,
+        *,
+        playbook: Path = PRETEND / "databases.yml",
+        program: str = "tests.worker.program",
+        **environment: str,
+    ) -> subprocess.Popen[bytes]:
         """One worker; `environment` overrides settings."""
-        command = [sys.executable, "-m", "tests.worker.program", str(playbook)]
+        command = [sys.executable, "-m", program, str(playbook)]
         variables = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("DBHOST_", "ANSIBLE_"))},
             "DATABASE_URL": self.url,
@@ -52,6 +58,7 @@ class Workers:
             "DBHOST_PRETEND": str(self.pretend),
             "DBHOST_STALLED_AFTER_S": "3",
             "DBHOST_SAMPLE_EVERY_S": "0",
+            "DBHOST_CHECK_EVERY_S": "0",
             "ANSIBLE_HOME": str(self.home / "ansible"),
             **environment,
         }
@@ -76,7 +83,7 @@ class Workers:
 
     def end(self) -> None:
         """Let what waits go on, and stop all workers the way a supervisor does."""
-        for name in ("wait", "wait-after"):
+        for name in ("wait", "wait-after", "long-wait"):
             self.flag(name).unlink(missing_ok=True)
         for process in self.processes:
             if process.poll() is None:

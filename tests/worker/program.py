@@ -16,6 +16,11 @@ class Program(worker.Program):
         return replace(super()._server(*args), playbook=Path(sys.argv[1]).resolve())
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Work until told to end."""
     with patch.object(worker, "Program", Program):
         worker.main()
+
+
+if __name__ == "__main__":
+    run()

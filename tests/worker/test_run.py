@@ -6,9 +6,9 @@ from collections.abc import Callable
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tests.support.rows import ask, create_many
+from tests.support.rows import ask, create_many, make_endpoint
 from tests.worker.conftest import Workers, wait_until
-from webapp.models import Host, Run, RunStep
+from webapp.models import Host, Run, RunStep, WebhookDelivery
 
 
 def test_it_works(workers: Workers, host: Host, session: Session, states: Callable[[], dict[str, int]]) -> None:
@@ -36,6 +36,8 @@ def test_stop_and_delete_set_what_is_true(
     workers: Workers, host: Host, session: Session, states: Callable[[], dict[str, int]]
 ) -> None:
     (first, second) = create_many(session, host, 2)
+    make_endpoint(session, first.database.owner, "database.created", "database.deleted")
+    session.commit()
     workers.start()
     wait_until(lambda: states() == {"succeeded": 2})
     ask(session, first.database, "database.stop", "stopped")
@@ -47,6 +49,11 @@ def test_stop_and_delete_set_what_is_true(
     gone = second.database
     assert gone.deleted_at is not None
     assert (gone.verifier, gone.password_encrypted) == (None, None)
+    told = session.execute(select(WebhookDelivery.event, WebhookDelivery.payload)).all()
+    assert sorted((row.event, row.payload["data"]["database"]["name"]) for row in told) == [
+        *sorted(("database.created", database.name) for database in (first.database, gone)),
+        ("database.deleted", gone.name),
+    ]
 
 
 def test_a_hundred_operations_share_a_handful_of_runs(

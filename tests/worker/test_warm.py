@@ -3,8 +3,9 @@
 import os
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,24 @@ def test_packed_modules_are_shared_and_hold_no_variable(fronts: Fronts, warm: Wa
     fronts.run(warm.socket())
     assert {file: file.stat().st_mtime_ns for file in packed} == before
     assert not any(VERIFIER.encode() in file.read_bytes() for file in packed)
+
+
+@pytest.fixture
+def own_tmp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for temporary files with a name short enough for sockets; the fork server is started with it."""
+    with tempfile.TemporaryDirectory(prefix="w") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        yield Path(folder)
+
+
+def test_a_warm_run_leaves_no_temporary_file(own_tmp: Path, fronts: Fronts) -> None:
+    server = Warm(fronts.folder, fork_server_environment())
+    try:
+        _, run, _ = fronts.run(server.socket())
+        assert len(pids(run)) == 2
+        assert list(own_tmp.iterdir()) == []
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize("changed", [{"ANSIBLE_FORKS": "7"}, {"LANG": "en_GB.UTF-8", "LC_ALL": "C.UTF-8"}])

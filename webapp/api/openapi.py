@@ -6,16 +6,24 @@ from flask_openapi.models.security_scheme import SecurityScheme
 from flask_openapi.openapi import OpenAPI
 from pydantic import ValidationError
 
+from webapp.api.drift import DifferencePath
 from webapp.api.json_body import StrictRequest
 from webapp.api.schemas import DatabasePath, MemberPath, OperationPath, Problem
-from webapp.services.errors import DatabaseNotFound, MemberNotFound, OperationNotFound, ValidationFailed
+from webapp.services.errors import (
+    DatabaseNotFound,
+    DifferenceNotFound,
+    MemberNotFound,
+    OperationNotFound,
+    ValidationFailed,
+)
 
 DESCRIPTION = """Managed PostgreSQL databases. Every change is queued as an operation; a call waits for it up to 30 s
 and answers with its result, or at once with 202 when it carries `Prefer: respond-async`."""
-MISSING: dict[str, type[DatabaseNotFound | MemberNotFound | OperationNotFound]] = {
+MISSING: dict[str, type[DatabaseNotFound | DifferenceNotFound | MemberNotFound | OperationNotFound]] = {
     DatabasePath.__name__: DatabaseNotFound,
     MemberPath.__name__: MemberNotFound,
     OperationPath.__name__: OperationNotFound,
+    DifferencePath.__name__: DifferenceNotFound,
 }
 WORDS = {
     "extra_forbidden": "This field is not known.",

@@ -199,6 +199,8 @@ class OperationProgress(Answer):
     step: int = Field(description="The step under way, or the last one; 0 before the run begins.")
     steps_total: int
     step_name: str | None
+    bytes_done: int | None = Field(description="Of a long operation's present step, where it counts bytes.")
+    bytes_total: int | None
 
 
 class OperationError(Answer):

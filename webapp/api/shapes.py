@@ -89,9 +89,7 @@ def _operation_fields(row: Operation) -> dict[str, Any]:
         "database_id": row.database_id,
         "database": row.database.name,
         "requested_by": row.actor_type,
-        "progress": schemas.OperationProgress(
-            step=progress.step, steps_total=progress.steps_total, step_name=progress.step_name
-        ),
+        "progress": schemas.OperationProgress(**vars(progress)),
         "error": error,
         "changes": row.changes,
         "attempt": row.attempt,

@@ -27,6 +27,7 @@ CONTENTS = (
     "supervisor",
     "backups",
     "fleet",
+    "outbox",
     ".lock",
 )
 LONGEST_SOCKET = "pgbouncer/.s.PGSQL.65535"
@@ -56,9 +57,11 @@ def folders(stack: Stack) -> list[Folder]:
         Folder(home / "runs", agent, 0o700),
         Folder(home / "logs", root, 0o700),
         Folder(home / "supervisor", root, 0o700),
+        Folder(home / "outbox", stack.web_user, 0o700),
         Folder(stack.socket_dir, root, top),
         Folder(stack.socket_dir / "postgres", postgres, 0o711),
         Folder(stack.socket_dir / "pgbouncer", agent, 0o700),
+        Folder(stack.socket_dir / "dumps", stack.dump_user, 0o711),
     ]
 
 

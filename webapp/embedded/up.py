@@ -138,6 +138,8 @@ def start_control_plane(
     stack: Stack, environ: Mapping[str, str], progress: Progress, fleet: list[FleetHost]
 ) -> Started:
     with progress.step("Start the web app and the worker"):
+        if stack.as_root:
+            supervisor.start_program(stack, "dumps")
         supervisor.start_program(stack, "web")
         supervisor.start_program(stack, "worker")
         admin = control.ensure_admin(stack, environ)

@@ -1,11 +1,15 @@
 """The control database's tables, one file per aggregate."""
 
 from webapp.models.base import Base
+from webapp.models.billing import BillingEvent, Subscription
 from webapp.models.databases import AllowlistEntry, Database, Host, Member
+from webapp.models.drift import Difference, HostCheck
+from webapp.models.one_time_tokens import OneTimeToken
 from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
 from webapp.models.samples import DatabaseFigures, DatabaseSample, HostReport
 from webapp.models.users import ApiKey, ApiKeyDatabase, AuthSession, User
+from webapp.models.webhooks import WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "AllowlistEntry",
@@ -14,16 +18,23 @@ __all__ = [
     "AuditEvent",
     "AuthSession",
     "Base",
+    "BillingEvent",
     "Database",
     "DatabaseFigures",
     "DatabaseSample",
+    "Difference",
     "Host",
+    "HostCheck",
     "HostReport",
     "IdempotencyKey",
     "Member",
+    "OneTimeToken",
     "Operation",
     "RateCounter",
     "Run",
     "RunStep",
+    "Subscription",
     "User",
+    "WebhookDelivery",
+    "WebhookEndpoint",
 ]

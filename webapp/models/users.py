@@ -47,6 +47,7 @@ class AuthSession(Base):
     created_at: Mapped[CreatedAt]
     last_seen_at: Mapped[CreatedAt]
     expires_at: Mapped[datetime]
+    confirmed_at: Mapped[CreatedAt]
     revoked_at: Mapped[datetime | None]
     ip: Mapped[str | None]
     user_agent: Mapped[str | None]

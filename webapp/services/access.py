@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from webapp.models import Database, Member
 from webapp.services.actors import Actor
-from webapp.services.errors import DatabaseNotFound, KeyScopeDenied
+from webapp.services.errors import DatabaseNotFound, KeyScopeDenied, NotFound
 from webapp.services.guards import mark_authorized
 
 # `admin`, `developer` and `viewer` are the levels of members; a platform admin is something else.
@@ -69,6 +69,13 @@ def require_full_account(actor: Actor) -> None:
     mark_authorized()
     if actor.api_key is not None and actor.api_key.scope != "full":
         raise KeyScopeDenied("This API key is limited to selected databases. Use a full-account key.")
+
+
+def require_platform_admin(actor: Actor) -> None:
+    """Raises NotFound for everybody else, and for a selected key, as if there were no such address."""
+    mark_authorized()
+    if not actor.sees_everything:
+        raise NotFound("There is no such address.")
 
 
 def _owned_or_shared(user_id: uuid.UUID | None) -> ColumnElement[bool]:

@@ -29,11 +29,24 @@ class SignedIn:
 
 
 def sign_in(session: Session, email: str, password: str, *, ip: str | None, user_agent: str | None) -> SignedIn:
-    """Start a session. Raises SignInFailed, with the same words and in the same time for every reason."""
+    """Start a session by password alone. Raises SignInFailed."""
+    return start(session, check_password(session, email, password), ip=ip, user_agent=user_agent)
+
+
+def check_password(session: Session, email: str, password: str) -> User:
+    """The active user with this password. Raises SignInFailed, always with the same words and in the same time."""
     mark_authorized()
     user = users.by_email(session, email)
     if not matches(user.password_hash if user else None, password) or user is None or user.state != "active":
         raise SignInFailed("The e-mail or the password is wrong.")
+    return user
+
+
+def start(
+    session: Session, user: User, *, ip: str | None, user_agent: str | None, method: str = "password"
+) -> SignedIn:
+    """A new session of a user who has proven who they are by *method*."""
+    mark_authorized()
     token = secrets.token_urlsafe(32)
     now = datetime.now(UTC)
     auth_session = AuthSession(
@@ -43,13 +56,26 @@ def sign_in(session: Session, email: str, password: str, *, ip: str | None, user
         token_hash=_hash(token),
         created_at=now,
         last_seen_at=now,
+        confirmed_at=now,
         expires_at=now + timedelta(days=settings().session_lifetime_days),
         ip=ip,
         user_agent=(user_agent or "")[:300] or None,
     )
     session.add(auth_session)
-    audit.record(session, Actor("user", user, ip=ip), "user.sign_in", user.email)
+    audit.record(session, Actor("user", user, ip=ip), "user.sign_in", user.email, details={"method": method})
     return SignedIn(auth_session, token)
+
+
+def is_recent(auth_session: AuthSession) -> bool:
+    """Whether the person has proven who they are lately enough for a dangerous change."""
+    return datetime.now(UTC) - auth_session.confirmed_at <= timedelta(seconds=settings().recent_sign_in_s)
+
+
+def confirm(session: Session, actor: Actor, auth_session: AuthSession, method: str) -> None:
+    """The person of this session has proven again who they are; the caller has checked it."""
+    mark_authorized()
+    auth_session.confirmed_at = datetime.now(UTC)
+    audit.record(session, actor, "user.confirm", auth_session.user.email, details={"method": method})
 
 
 def find(session: Session, token: str) -> AuthSession | None:
@@ -95,6 +121,17 @@ def revoke_others(session: Session, actor: Actor, keep: AuthSession) -> int:
         .returning(AuthSession.id)
     ).all()
     audit.record(session, actor, "user.revoke_other_sessions", keep.user.email, details={"count": len(ended)})
+    return len(ended)
+
+
+def revoke_all(session: Session, user: User) -> int:
+    """End every session of *user*; returns how many. The caller records why."""
+    ended = session.scalars(
+        update(AuthSession)
+        .where(AuthSession.user_id == user.id, AuthSession.revoked_at.is_(None))
+        .values(revoked_at=datetime.now(UTC))
+        .returning(AuthSession.id)
+    ).all()
     return len(ended)
 
 

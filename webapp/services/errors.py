@@ -79,10 +79,35 @@ class NotFound(ServiceError):
     code, status, title = "NOT_FOUND", 404, "Not found"
 
 
+class LinkNotValid(ServiceError):
+    """A link sent by mail, or a step of a sign-in, that is unknown, used or expired: not to be told apart."""
+
+    code, status, title = "LINK_NOT_VALID", 410, "Link not valid"
+
+    def __init__(self, message: str = "This link was used already, or it is too old. Ask for a new one.") -> None:
+        super().__init__(message)
+
+
+class ConfirmationNeeded(ServiceError):
+    """A dangerous change wants a sign-in, or a confirmation, that is recent."""
+
+    code, status, title = "CONFIRMATION_NEEDED", 403, "Confirm that it is you"
+
+    def __init__(self, message: str = "Confirm that it is you, then do this again.") -> None:
+        super().__init__(message)
+
+
 class MemberNotFound(NotFound):
     """Missing, or a member of another database."""
 
     def __init__(self, message: str = "There is no such member.") -> None:
+        super().__init__(message)
+
+
+class DifferenceNotFound(NotFound):
+    """Gone meanwhile, or not for you."""
+
+    def __init__(self, message: str = "There is no such difference any more.") -> None:
         super().__init__(message)
 
 
@@ -120,6 +145,12 @@ class HostUnavailable(ServiceError):
     """The host cannot be reached, or there is none; what was queued stays queued."""
 
     code, status, title = "HOST_UNAVAILABLE", 503, "Host unavailable"
+
+
+class BillingUnavailable(ServiceError):
+    """Stripe cannot be reached, or did not do what it was asked."""
+
+    code, status, title = "SERVICE_UNAVAILABLE", 503, "Billing unavailable"
 
 
 class OperationFailed(ServiceError):

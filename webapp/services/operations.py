@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from webapp.models import Database, Operation
 from webapp.models.databases import GENERATIONS
-from webapp.services import access, audit, doorbell
+from webapp.services import access, audit, doorbell, long_operations
 from webapp.services.actors import Actor
 from webapp.services.errors import Conflict, DatabaseNotFound, OperationInProgress, OperationNotFound
 from webapp.services.guards import mark_authorized
@@ -28,17 +28,26 @@ class Progress:
     step: int
     steps_total: int
     step_name: str | None
+    bytes_done: int | None = None
+    bytes_total: int | None = None
 
 
 def enqueue(
-    session: Session, kind: str, database: Database, actor: Actor, params: dict[str, Any] | None = None
+    session: Session,
+    kind: str,
+    database: Database,
+    actor: Actor,
+    params: dict[str, Any] | None = None,
+    *,
+    lane: str = "converge",
 ) -> Operation:
-    """Add an operation for the database's current generation and ring the host's doorbell.
+    """Add an operation for the database's current generation and ring its doorbell.
 
+    A database may have one open operation in each lane: a backup does not hold up a new password.
     Raises OperationInProgress when another one on this database has not ended (a unique index says so).
     """
     operation = Operation(
-        id=uuid.uuid4(), kind=kind, database_id=database.id, database=database, host_id=database.host_id,
+        id=uuid.uuid4(), kind=kind, lane=lane, database_id=database.id, database=database, host_id=database.host_id,
         host=database.host, generation=database.generation, params=params or {}, actor_type=actor.type,
         actor_user_id=actor.user.id if actor.user else None,
         actor_api_key_id=actor.api_key.id if actor.api_key else None, request_id=actor.request_id,
@@ -50,7 +59,7 @@ def enqueue(
         if ONE_OPEN in str(error.orig):
             raise OperationInProgress("Another operation on this database has not ended yet.") from None
         raise
-    doorbell.ring(session, database.host_id)
+    doorbell.ring_for(session, operation)
     return operation
 
 
@@ -87,7 +96,7 @@ def progress(operation: Operation) -> Progress:
     run = operation.run
     if run is None:
         return Progress(0, 0, None)
-    return Progress(run.step, run.steps_total, run.step_name)
+    return Progress(run.step, run.steps_total, run.step_name, run.bytes_done, run.bytes_total)
 
 
 def cancel_operation(session: Session, actor: Actor, operation_id: uuid.UUID) -> Operation:
@@ -102,7 +111,7 @@ def cancel_operation(session: Session, actor: Actor, operation_id: uuid.UUID) ->
     queued = update(Operation).where(Operation.id == operation.id, Operation.state == "queued", Operation.attempt == 0)
     running = update(Operation).where(Operation.id == operation.id, Operation.state.in_(("queued", "running")))
     if _changed(session, queued.values(state="cancelled", ended_at=now, cancel_requested_at=now)):
-        _undo(session, operation)
+        _take_back(session, operation)
     elif not _changed(session, running.values(cancel_requested_at=func.coalesce(Operation.cancel_requested_at, now))):
         raise Conflict("The operation has already ended.")
     audit.record(session, actor, "operation.cancel", operation.kind, database=operation.database, operation=operation)
@@ -116,7 +125,7 @@ def retry_operation(session: Session, actor: Actor, operation_id: uuid.UUID) -> 
     database = operation.database
     if database.deleted_at is not None:
         raise DatabaseNotFound
-    if database.generation != operation.generation:
+    if operation.lane == "converge" and database.generation != operation.generation:
         raise Conflict("A later operation has changed this database since. Ask for the change again.")
     ended = update(Operation).where(Operation.id == operation.id, Operation.state.in_(("failed", "cancelled")))
     values: dict[str, Any] = dict.fromkeys(("fence", "cancel_requested_at", "ended_at", "error_code", "error_message"))
@@ -130,7 +139,7 @@ def retry_operation(session: Session, actor: Actor, operation_id: uuid.UUID) -> 
     if not again:
         raise Conflict("Only a failed or cancelled operation can be retried.")
     audit.record(session, actor, "operation.retry", operation.kind, database=database, operation=operation)
-    doorbell.ring(session, operation.host_id)
+    doorbell.ring_for(session, operation)
     session.refresh(operation)
     return operation
 
@@ -140,6 +149,14 @@ def _require_operate(session: Session, actor: Actor, operation_id: uuid.UUID) ->
     if not access.allows(actor, operation.database, "operate"):
         raise OperationNotFound
     return operation
+
+
+def _take_back(session: Session, operation: Operation) -> None:
+    if operation.lane == "long":
+        session.refresh(operation)
+        long_operations.ended(session, operation)
+    else:
+        _undo(session, operation)
 
 
 def _undo(session: Session, operation: Operation) -> None:

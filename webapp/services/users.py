@@ -88,8 +88,16 @@ def ensure_admin(session: Session, actor: Actor, email: str, password: str | Non
 
 
 def change_password(session: Session, actor: Actor, user: User, current: str, new: str) -> None:
-    """Replace the password of a signed-in user. Raises SignInFailed when the current one is wrong."""
-    if not matches(user.password_hash, current):
+    """Replace the password of a signed-in user; one who has none yet sets it without a current one.
+
+    Raises SignInFailed when the current one is wrong.
+    """
+    if user.password_hash is not None and not matches(user.password_hash, current):
         raise SignInFailed("The current password is wrong.")
-    user.password_hash = hash_password(new)
+    set_password(user, new)
     audit.record(session, actor, "user.change_password", user.email)
+
+
+def set_password(user: User, new: str) -> None:
+    """Store *new* as argon2id. Raises ValidationFailed when it is none."""
+    user.password_hash = hash_password(new)

@@ -3,11 +3,16 @@
 from flask import Blueprint, Flask
 from flask_wtf.csrf import CSRFError
 
+from webapp.services.errors import ConfirmationNeeded
 from webapp.web import (
+    accounts,
     activity,
+    admin,
     allowlist,
     auth,
+    billing,
     changes,
+    confirmation,
     databases,
     formatting,
     members,
@@ -27,12 +32,17 @@ SIGNED_IN: tuple[Blueprint, ...] = (
     operations.blueprint,
     activity.blueprint,
     settings.blueprint,
+    billing.blueprint,
+    *admin.BLUEPRINTS,
+    confirmation.blueprint,
 )
+SIGNED_OUT: tuple[Blueprint, ...] = (auth.blueprint, accounts.blueprint)
 
 # Once, at import: a blueprint takes no more hooks after an app has registered it, and tests build several apps.
 for _blueprint in SIGNED_IN:
     _blueprint.before_request(sessions.require_visitor)
-for _blueprint in (*SIGNED_IN, auth.blueprint):
+    _blueprint.register_error_handler(ConfirmationNeeded, confirmation.ask)
+for _blueprint in (*SIGNED_IN, *SIGNED_OUT):
     _blueprint.before_request(security.check_csrf)
     _blueprint.register_error_handler(CSRFError, pages.form_too_old)
 
@@ -45,5 +55,5 @@ def register(app: Flask) -> None:
     app.after_request(security.set_headers)
     app.jinja_env.globals.update(asset_url=asset_url, csp_nonce=security.csp_nonce)
     formatting.register(app)
-    for blueprint in (*SIGNED_IN, auth.blueprint, pages.blueprint):
+    for blueprint in (*SIGNED_IN, *SIGNED_OUT, pages.blueprint):
         app.register_blueprint(blueprint)

@@ -7,10 +7,10 @@ from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from webapp.http import current_actor, current_session, public
-from webapp.limits import sign_in_limit
+from webapp.limits import count_failure, refuse_past, sign_in_limit
 from webapp.services import auth_sessions
 from webapp.services.errors import SignInFailed
-from webapp.web.sessions import forget, remember, require_visitor
+from webapp.web.sessions import begin, forget, require_visitor
 
 blueprint = Blueprint("auth", __name__)
 
@@ -20,7 +20,7 @@ blueprint = Blueprint("auth", __name__)
 def sign_in_form() -> Response | str:
     """The form, or straight on for those who are signed in."""
     if current_user.is_authenticated:
-        return redirect(_next())
+        return redirect(next_page())
     return render_template("sign_in.html", next=request.args.get("next", ""))
 
 
@@ -30,17 +30,16 @@ def sign_in() -> Response | tuple[str, int]:
     """Start a session. What the form's cookie held before is dropped, its CSRF token too."""
     email, password = request.form.get("email", ""), request.form.get("password", "")
     database_session = current_session()
+    refuse_past(email)
     try:
         signed_in = auth_sessions.sign_in(
             database_session, email, password, ip=request.remote_addr, user_agent=request.user_agent.string
         )
     except SignInFailed as error:
+        count_failure(email)
         return render_template("sign_in.html", email=email, next=request.form.get("next", ""), problem=str(error)), 401
     database_session.commit()
-    session.clear()
-    response = make_response(redirect(_next(), code=303))
-    remember(response, signed_in.token)
-    return response
+    return begin(signed_in.token, next_page())
 
 
 @blueprint.post("/sign-out")
@@ -55,7 +54,7 @@ def sign_out() -> Response:
     return response
 
 
-def _next() -> str:
+def next_page() -> str:
     """Where the person wanted to go, when that is a path of ours and nobody else's site."""
     wanted = request.values.get("next", "")
     parts = urlsplit(wanted)

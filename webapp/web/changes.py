@@ -13,6 +13,7 @@ from webapp.models import Database, Operation
 from webapp.services import access, databases
 from webapp.services.actors import Actor
 from webapp.services.errors import Conflict, ValidationFailed
+from webapp.web.confirmation import require_recent
 from webapp.web.databases import detail_page
 
 blueprint = Blueprint("changes", __name__, url_prefix="/databases/<uuid:database_id>")
@@ -40,6 +41,8 @@ CONFIRMED = {"stop": "operate", "restart": "operate", "reset-password": "operate
 def confirm(database_id: uuid.UUID, change: str) -> str:
     """The confirmation as a page of its own, for browsers without JavaScript."""
     database = access.require(current_session(), current_actor(), database_id, CONFIRMED[change])
+    if change == "delete":
+        require_recent()
     return render_template("databases/confirm.html", database=database, change=change)
 
 
@@ -73,6 +76,7 @@ def delete(database_id: uuid.UUID) -> Response | tuple[str, int]:
     """Queue the end of the database once its name was typed, and show the operation: the database's page goes."""
     session = current_session()
     database = access.require(session, current_actor(), database_id, "own")
+    require_recent()
     if request.form.get("confirmation", "").strip() != database.name:
         problem = f"Type {database.name} to confirm."
         return render_template("databases/confirm.html", database=database, change="delete", problem=problem), 400

@@ -12,7 +12,18 @@ from werkzeug.wrappers import Response as BaseResponse
 from webapp.http import current_actor, current_session, resources
 from webapp.models import Database
 from webapp.models.databases import DATABASE_STATUSES, LEVELS
-from webapp.services import access, audit, databases, members, metrics, networks, operations, plans, storage
+from webapp.services import (
+    access,
+    audit,
+    databases,
+    differences,
+    members,
+    metrics,
+    networks,
+    operations,
+    plans,
+    storage,
+)
 from webapp.services.databases import Credentials, DatabaseSpec
 from webapp.services.errors import Conflict, PlanLimitReached, ServiceError, ValidationFailed
 from webapp.services.names import derive_name
@@ -115,6 +126,7 @@ def detail_page(
         "may": {permission: access.allows(actor, database, permission) for permission in access.PERMISSIONS},
         "problem": problem,
         "storage": storage.usage(database),
+        "difference": differences.of_database(session, database),
         "members": members.list_members(session, database),
         "member_problem": member_problem,
         "levels": LEVELS,

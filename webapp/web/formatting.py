@@ -74,7 +74,7 @@ def just_ended(operation: Operation) -> bool:
 def register(app: Flask) -> None:
     """Make the filters and words known to the templates."""
     app.jinja_env.filters.update(timestamp=timestamp, duration=duration, size=size, browser=browser)
-    app.jinja_env.tests.update(just_ended=just_ended)
+    app.jinja_env.tests.update(just_ended=just_ended, routed=app.view_functions.__contains__)
     app.jinja_env.globals.update(
         MASK=MASK,
         operation_words=words.operation_words,

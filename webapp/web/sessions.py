@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 
 from flask import Request, Response, g, redirect, request, url_for
+from flask import session as form_cookie
 from flask_login import LoginManager, UserMixin, current_user
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -76,6 +77,14 @@ def remember(response: BaseResponse, token: str) -> None:
         httponly=True,
         samesite="Lax",
     )
+
+
+def begin(token: str, address: str) -> BaseResponse:
+    """Go on signed in. What the form's cookie held before is dropped, its CSRF token too."""
+    form_cookie.clear()
+    response = redirect(address, code=303)
+    remember(response, token)
+    return response
 
 
 def forget(response: BaseResponse) -> None:

@@ -7,9 +7,11 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from webapp.http import current_actor, current_session
-from webapp.services import api_keys, auth_sessions, databases, plans, users
+from webapp.http import current_actor, current_session, resources
+from webapp.services import accounts, api_keys, auth_sessions, databases, mails, plans, users
 from webapp.services.errors import ServiceError, SignInFailed, ValidationFailed
+from webapp.web.accounts import limit_mails
+from webapp.web.confirmation import require_recent
 from webapp.web.sessions import any_user
 
 blueprint = Blueprint("settings", __name__, url_prefix="/settings")
@@ -29,6 +31,8 @@ def account() -> str:
 def change_password() -> Response | tuple[str, int]:
     """Replace the password and end every other session: whoever knew the old one is out."""
     session, form = current_session(), request.form
+    if current_user.user.password_hash is None:
+        require_recent()
     if form.get("new", "") != form.get("repeated", ""):
         return _account_page({"repeated": ["This differs from the first."]}), 400
     try:
@@ -37,7 +41,25 @@ def change_password() -> Response | tuple[str, int]:
         return _account_page(error.errors or {"current": [str(error)]}), 400
     auth_sessions.revoke_others(session, current_actor(), current_user.auth_session)
     session.commit()
+    resources().postman.post(mails.password_changed(current_user.user.email))
     flash("Password changed. Your other sessions were ended.")
+    return redirect(url_for("settings.account"), code=303)
+
+
+@blueprint.post("/email")
+@any_user
+def change_email() -> Response | tuple[str, int]:
+    """Send a link to the new address; the change is made once it is followed."""
+    require_recent()
+    session, email = current_session(), request.form.get("email", "")
+    limit_mails(email)
+    try:
+        mail = accounts.request_email_change(session, current_actor(), current_user.user, email)
+    except ValidationFailed as error:
+        return _account_page(error.errors), error.status
+    session.commit()
+    resources().postman.post(mail)
+    flash("A link is on its way to the new address.")
     return redirect(url_for("settings.account"), code=303)
 
 
@@ -75,6 +97,7 @@ def keys() -> str:
 @blueprint.post("/api-keys")
 def create_key() -> str | tuple[str, int]:
     """Make a key and show its secret on this one answer, which no history or cache keeps."""
+    require_recent()
     session, form = current_session(), request.form
     try:
         new_key = api_keys.create_key(
@@ -91,6 +114,7 @@ def create_key() -> str | tuple[str, int]:
 @blueprint.post("/api-keys/<uuid:key_id>/replace")
 def replace_key(key_id: uuid.UUID) -> str:
     """A new secret with the same label and scope; the old one ends at once."""
+    require_recent()
     new_key = api_keys.replace_key(current_session(), current_actor(), key_id)
     current_session().commit()
     return _keys_page(new_key=new_key)

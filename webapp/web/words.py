@@ -24,6 +24,7 @@ OPERATIONS = {
     "database.stop": Words("Stop", "Stopping the database", "Database stopped", "square"),
     "database.restart": Words("Restart", "Restarting the database", "Database restarted", "rotate-cw"),
     "database.allowlist": Words("Allowlist", "Changing the allowlist", "Allowlist changed", "shield-check"),
+    "database.repair": Words("Repair", "Making it what it should be", "Repaired", "wrench"),
 }
 
 ACTIONS = {
@@ -36,6 +37,10 @@ ACTIONS = {
     "database.stop": ("stopped", "square"),
     "database.restart": ("restarted", "rotate-cw"),
     "database.allowlist": ("changed the allowlist of", "shield-check"),
+    "database.repair": ("repaired", "wrench"),
+    "drift.check": ("asked for a check of", "search"),
+    "drift.ignore": ("ignored a difference of", "eye-off"),
+    "drift.notice": ("took back an ignored difference of", "eye"),
     "database.reveal_credentials": ("revealed the credentials of", "eye"),
     "member.add": ("added a member to", "user"),
     "member.change_level": ("changed a member's level of", "user"),
@@ -46,9 +51,21 @@ ACTIONS = {
     "user.sign_in": ("signed in", "user"),
     "user.create": ("added the user", "user"),
     "user.change_password": ("changed the password of", "lock"),
+    "user.confirm": ("confirmed who they are", "lock"),
+    "user.request_sign_up": ("asked for an account for", "mail"),
+    "user.request_password_reset": ("asked for a new password of", "mail"),
+    "user.reset_password": ("chose a new password for", "lock"),
+    "user.request_email_change": ("asked for another address of", "mail"),
+    "user.change_email": ("changed an address to", "mail"),
     "user.revoke_session": ("ended a session of", "log-out"),
     "user.revoke_other_sessions": ("ended all other sessions of", "log-out"),
     "api_key.create": ("created the API key", "key-round"),
+    "user.change_plan": ("changed the plan of", "layers"),
+    "billing.checkout": ("went to pay for a plan:", "layers"),
+    "billing.portal": ("opened the billing portal:", "layers"),
+    "billing.change_plan": ("changed the subscription of", "layers"),
+    "subscription.update": ("brought up to date the subscription of", "layers"),
+    "subscription.duplicate": ("found a second subscription of", "triangle-alert"),
     "api_key.revoke": ("revoked the API key", "key-round"),
 }
 
@@ -95,6 +112,6 @@ def action_icon(event: AuditEvent) -> str:
 
 def event_subject(event: AuditEvent) -> str:
     """What the event was done to: nothing more to say for a sign-in, words for an operation."""
-    if event.action == "user.sign_in":
+    if event.action in ("user.sign_in", "user.confirm"):
         return ""
     return OPERATIONS[event.subject].name if event.subject in OPERATIONS else event.subject

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -17,8 +18,9 @@ from webapp import log as logging_setup
 from webapp.config import Settings, settings
 from webapp.db import make_engine, make_sessions
 from webapp.worker import environment, reaper, workplace
+from webapp.worker.checker import Checker
 from webapp.worker.hosts import Server, Shutdown
-from webapp.worker.queue import Queue
+from webapp.worker.queue import THREADS, Queue
 from webapp.worker.runner import fork_server_environment
 from webapp.worker.sampler import Sampler
 from webapp.worker.warm import Warm
@@ -42,26 +44,28 @@ class Program:
     async def run(self) -> None:
         """Sweep up after dead workers, then answer doorbells until the shutdown."""
         loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="worker"))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         dead = workplace.sweep(self.settings.home)
         place = workplace.Workplace(self.settings.home)
         warm = Warm(place.folder, fork_server_environment())
         server = self._server(place, warm)
-        sampler = Sampler(server)
+        sampler, checker = Sampler(server), Checker(server)
         try:
             while not self.shutdown.asked:
-                await self._work(server, sampler, dead)
+                await self._work(server, sampler, checker, dead)
         finally:
             sampler.close()
+            checker.close()
             warm.close()
             place.close()
 
-    async def _work(self, server: Server, sampler: Sampler, dead: list[int]) -> None:
+    async def _work(self, server: Server, sampler: Sampler, checker: Checker, dead: list[int]) -> None:
         """One connection to the queue, for as long as it lasts."""
         try:
             await asyncio.to_thread(self._reap, dead)
-            self.queue = Queue(server, sampler)
+            self.queue = Queue(server, sampler, checker)
             if not self.shutdown.asked:
                 await self.queue.run()
         except LOST as error:

@@ -55,7 +55,7 @@ def absorb_doorbells(session: Session, host_id: uuid.UUID) -> None:
 
 def abandon_runs(session: Session, host_id: uuid.UUID) -> None:
     """Close runs that nobody carries on. Their fence is dead: late results of theirs find no row."""
-    dead = update(Run).where(Run.host_id == host_id, Run.state == "running")
+    dead = update(Run).where(Run.host_id == host_id, Run.state == "running", Run.lane == "converge")
     session.execute(dead.values(state="abandoned", ended_at=func.now()))
 
 
@@ -67,7 +67,8 @@ def is_due() -> ColumnElement[bool]:
 
 def due_operations(session: Session, host_id: uuid.UUID, limit: int) -> list[uuid.UUID]:
     """Lock the oldest due operations; a cancel that is under way is waited for."""
-    query = select(Operation.id).where(Operation.host_id == host_id, is_due()).order_by(Operation.created_at)
+    of_host = and_(Operation.host_id == host_id, Operation.lane == "converge")
+    query = select(Operation.id).where(of_host, is_due()).order_by(Operation.created_at)
     return list(session.scalars(query.limit(limit).with_for_update()))
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PLAYBOOK = CHECKOUT / "playbooks" / "databases.yml"
+PLAYBOOKS = CHECKOUT / "playbooks"
+PLAYBOOK = PLAYBOOKS / "databases.yml"
 ROLES = CHECKOUT / "roles"
 FRONT = Path(__file__).with_name("front.py")
 PIDS = "pids"

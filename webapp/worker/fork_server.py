@@ -7,8 +7,10 @@ private API: pinned, and held against the plain command by a test.
 
 import gc
 import json
+import multiprocessing.process
 import os
 import selectors
+import shutil
 import socket
 import sys
 from pathlib import Path
@@ -163,6 +165,7 @@ def become(request: dict[str, Any], descriptors: list[int], module_cache: Path, 
         code = run_playbook(request["arguments"], module_cache)
     finally:
         flush()
+        remove_temporary_folder()
         os._exit(code)  # the server's exit handlers are not this child's to run
 
 
@@ -180,6 +183,13 @@ def flush() -> None:
             stream.flush()
         except OSError:
             continue
+
+
+def remove_temporary_folder() -> None:
+    """Ansible's workers speak through a socket that multiprocessing would remove at an exit which does not come."""
+    folder = multiprocessing.process.current_process()._config.get("tempdir")  # type: ignore[attr-defined]
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def run_playbook(arguments: list[str], module_cache: Path) -> int:

@@ -98,9 +98,9 @@ class Server:
             timeout_s=self.settings.run_timeout_s,
         )
         folder = self.workplace.run_folder(batch.run_id)
-        return PlaybookRun(job, folder, steps, self.stop_reason(batch), self.warm_socket()).run()
+        return PlaybookRun(job, folder, steps, self.stop_reason(batch.fence), self.warm_socket()).run()
 
-    def stop_reason(self, batch: Batch) -> Callable[[], str | None]:
+    def stop_reason(self, fence: int) -> Callable[[], str | None]:
         """What the run asks between events: why it should end early, if it should."""
         looked_at = 0.0
 
@@ -111,13 +111,13 @@ class Server:
             if time.monotonic() - looked_at < CANCEL_POLL_S:
                 return None
             looked_at = time.monotonic()
-            return "cancel" if self.cancel_requested(batch) else None
+            return "cancel" if self.cancel_requested(fence) else None
 
         return reason
 
-    def cancel_requested(self, batch: Batch) -> bool:
-        """Whether somebody wants one of the batch's operations cancelled; the others are then queued again."""
-        query = select(Operation.id).where(Operation.fence == batch.fence, Operation.cancel_requested_at.is_not(None))
+    def cancel_requested(self, fence: int) -> bool:
+        """Whether somebody wants an operation under *fence* cancelled; the rest of its batch is queued again."""
+        query = select(Operation.id).where(Operation.fence == fence, Operation.cancel_requested_at.is_not(None))
         try:
             with self.sessions() as session:
                 return session.scalars(query.limit(1)).first() is not None

@@ -12,13 +12,18 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from webapp.services import doorbell
 from webapp.worker import reaper
+from webapp.worker.checker import Checker
+from webapp.worker.chores import Chores
 from webapp.worker.hosts import Server
+from webapp.worker.long.carrier import AT_ONCE, Carrier
 from webapp.worker.sampler import Sampler
 
 HEARTBEAT_S = 1.0
 TICK_S = 1.0
 POLL_S = 0.25
 HOSTS_AT_ONCE = 16
+# For what is answered at once, the tick, and a little room.
+THREADS = HOSTS_AT_ONCE + AT_ONCE + 4
 CONNECTIONS = 4
 
 log = structlog.get_logger(__name__)
@@ -27,9 +32,12 @@ log = structlog.get_logger(__name__)
 class Queue:
     """One worker's connection to the queue, until it is stopped or the connection is lost for good."""
 
-    def __init__(self, server: Server, sampler: Sampler) -> None:
+    def __init__(self, server: Server, sampler: Sampler, checker: Checker) -> None:
         self._server = server
         self._sampler = sampler
+        self._checker = checker
+        self._carrier = Carrier(server)
+        self._chores = Chores(server.sessions)
         self._answering: set[int] = set()
         self._forgotten = reaper.Forgotten()
         self.app = self._make_app()
@@ -37,7 +45,7 @@ class Queue:
         self.worker: Any = Worker(
             self.app,
             queues=[doorbell.QUEUE],
-            concurrency=HOSTS_AT_ONCE,
+            concurrency=HOSTS_AT_ONCE + AT_ONCE,
             fetch_job_polling_interval=POLL_S,
             delete_jobs="always",
             install_signal_handlers=False,
@@ -51,14 +59,23 @@ class Queue:
         connector = PsycopgConnector(conninfo=url, kwargs=options, min_size=1, max_size=CONNECTIONS, timeout=10)
         app = App(connector=connector)
         app.task(name=doorbell.TASK, queue=doorbell.QUEUE, pass_context=True)(self.answer)
+        app.task(name=doorbell.LONG_TASK, queue=doorbell.QUEUE, pass_context=True)(self.carry)
         return app
 
     async def answer(self, context: JobContext, host_id: str) -> None:
-        """The doorbell rang: serve the host in a thread, so that the heartbeat goes on."""
+        """A host's doorbell rang: serve it."""
+        await self._in_thread(context, self._server.serve, uuid.UUID(host_id))
+
+    async def carry(self, context: JobContext, operation_id: str) -> None:
+        """A long operation's doorbell rang: carry it."""
+        await self._in_thread(context, self._carrier.carry, uuid.UUID(operation_id))
+
+    async def _in_thread(self, context: JobContext, work: Callable[[uuid.UUID], None], subject: uuid.UUID) -> None:
+        """Work in a thread, so that the heartbeat goes on."""
         job_id = context.job.id or 0
         self._answering.add(job_id)
         try:
-            await asyncio.to_thread(self._server.serve, uuid.UUID(host_id))
+            await asyncio.to_thread(work, subject)
         finally:
             self._answering.discard(job_id)
 
@@ -80,7 +97,10 @@ class Queue:
         while True:
             await asyncio.sleep(TICK_S)
             await asyncio.to_thread(self._guarded, self._tick)
+            await asyncio.to_thread(self._guarded, self._carrier.tick)
             await asyncio.to_thread(self._guarded, self._sampler.tick)
+            self._chores.tick()
+            await asyncio.to_thread(self._guarded, self._checker.tick)
 
     def _tick(self) -> None:
         """Each statement is cheap on an idle system; each works as well when it comes late."""

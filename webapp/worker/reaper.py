@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 FORGET_AFTER_S = 60
 
 STALLED = text("""
-    SELECT job.id, job.worker_id, job.args->>'host_id' AS host_id
+    SELECT job.id, job.worker_id, job.lock, job.args->>'host_id' AS host_id, job.args->>'operation_id' AS operation_id
     FROM procrastinate_jobs AS job LEFT JOIN procrastinate_workers AS worker ON worker.id = job.worker_id
     WHERE job.status = 'doing' AND job.queue_name = :queue AND (
         worker.id IS NULL
@@ -28,7 +28,7 @@ FINISH = text("SELECT procrastinate_finish_job_v1(:id, 'failed', true)")
 PRUNE = text("SELECT count(*) FROM procrastinate_prune_stalled_workers_v1(:seconds)")
 SILENT_HOSTS = text("""
     SELECT DISTINCT host_id FROM operations
-    WHERE (state = 'running' OR (state = 'queued' AND next_attempt_at <= now())) AND NOT EXISTS (
+    WHERE lane = 'converge' AND (state = 'running' OR (state = 'queued' AND next_attempt_at <= now())) AND NOT EXISTS (
         SELECT 1 FROM procrastinate_jobs
         WHERE lock = 'host:' || operations.host_id AND status IN ('todo', 'doing')
     )
@@ -36,16 +36,19 @@ SILENT_HOSTS = text("""
 
 
 def reap(session: Session, stalled_after_s: float, dead: Iterable[int] = ()) -> int:
-    """End the doorbells of workers without a heartbeat, or known to be *dead*, and ring again for their hosts.
+    """End the doorbells of workers without a heartbeat, or known to be *dead*, and ring again for their work.
 
     The new doorbell's worker finds the operations still `running` and takes them over.
     """
     values = {"queue": doorbell.QUEUE, "stalled_after_s": stalled_after_s, "dead": list(dead)}
     stalled = session.execute(STALLED, values).all()
     for job in stalled:
-        log.warning("doorbell_reaped", job_id=job.id, queue_worker_id=job.worker_id, host_id=job.host_id)
+        log.warning("doorbell_reaped", job_id=job.id, queue_worker_id=job.worker_id, lock=job.lock)
         session.execute(FINISH, {"id": job.id})
-        doorbell.ring(session, uuid.UUID(job.host_id))
+        if job.operation_id is not None:
+            doorbell.ring_long(session, uuid.UUID(job.operation_id))
+        else:
+            doorbell.ring(session, uuid.UUID(job.host_id))
     session.execute(PRUNE, {"seconds": max(FORGET_AFTER_S, stalled_after_s)})
     return len(stalled)
 

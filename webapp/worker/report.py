@@ -11,6 +11,7 @@ from webapp.services.reports import Report
 
 REPORT_TASK = "Report each database"
 HOST_TASK = "Report the host"
+REPORTS = "Report "
 AGENT_ERROR = "AGENT_ERROR"
 
 log = structlog.get_logger(__name__)
@@ -50,6 +51,7 @@ class Item(BaseModel):
     name: str
     generation: int | None = None
     changes: list[str] = []
+    notes: list[str] = []
     error: ItemError | None = None
 
 

@@ -53,14 +53,19 @@ class Job:
     host: str
     variables: dict[str, Any] = field(repr=False)
     timeout_s: float = 600
+    check: bool = False
 
 
 @dataclass
 class Outcome:
-    """How a run ended. *stopped* is why it was ended early, by our own flag: the runner's would say `failed`."""
+    """How a run ended. *stopped* is why it was ended early, by our own flag: the runner's would say `failed`.
+
+    *reports* has the raw result of each task named "Report …", for whoever reads it by a model of its own.
+    """
 
     results: dict[str, report.Item] = field(default_factory=dict)
     host_report: Report | None = None
+    reports: dict[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     totals: dict[str, int] = field(default_factory=dict)
     unreachable: bool = False
     stopped: str | None = None
@@ -104,6 +109,7 @@ class PlaybookRun:
             ident=str(self._job.run_id),
             fact_cache_type="none",
             quiet=True,
+            cmdline="--check" if self._job.check else None,
         )
         config.prepare()
         config.env = environment.of_run(config.env, self._folder, self._warm_socket)
@@ -143,6 +149,8 @@ class PlaybookRun:
             self._steps.begin(str(data.get("task") or data.get("name") or "unnamed"))
         elif name in ENDINGS or name == "runner_on_ok":
             self._end_step(name, data)
+        elif name == "runner_retry":
+            self._count_bytes(data.get("res") or {})
         elif name == "playbook_on_stats":
             host = self._job.host
             self._outcome.totals = {total: int((data.get(total) or {}).get(host, 0)) for total in TOTALS}
@@ -152,6 +160,8 @@ class PlaybookRun:
         result = data.get("res") or {}
         state = ENDINGS.get(name) or ("changed" if result.get("changed") else "ok")
         self._steps.end(state)
+        if str(data.get("task")).startswith(report.REPORTS):
+            self._outcome.reports[str(data["task"])] = result
         if data.get("task") == report.REPORT_TASK:
             self._outcome.results = report.read(result)
         elif data.get("task") == report.HOST_TASK and name == "runner_on_ok":
@@ -159,3 +169,9 @@ class PlaybookRun:
         elif state == "failed" and not data.get("ignore_errors"):
             self._outcome.failed_step = self._steps.name
         self._outcome.unreachable = self._outcome.unreachable or state == "unreachable"
+
+    def _count_bytes(self, result: Mapping[str, Any]) -> None:
+        """A task that is polled (`until`) tells how far it is with each look."""
+        done, total = result.get("bytes_done"), result.get("bytes_total")
+        if isinstance(done, int):
+            self._steps.count_bytes(done, total if isinstance(total, int) else None)

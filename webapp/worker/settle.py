@@ -1,18 +1,21 @@
 """How operations end: each transition one conditional UPDATE, with the database's status beside it."""
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import ColumnElement, Update, func, select, update
 from sqlalchemy.orm import Session
 
 from webapp.models import Database, Operation
+from webapp.services import drift, long_operations, webhooks
 from webapp.worker import retries
 from webapp.worker.report import Failure
 
 DONE_STATUS = {"present": "active", "stopped": "stopped"}
 # These leave a database as it was when they fail; after any other failure it is not as it should be.
 HARMLESS = ("database.repair_ownership",)
+TOLD = {"database.create": "database.created", "database.delete": "database.deleted"}
 LOST = Failure("AGENT_ERROR", "The worker carrying this operation died several times.", retryable=False)
 
 
@@ -22,12 +25,28 @@ def succeed(session: Session, operation: Operation, fence: int, changes: list[st
     if not _changed(session, _under(operation, fence).values(ended_at=func.now(), **values)):
         return False
     database = operation.database
+    drift.converged(session, database.id)
     if database.desired_state == "absent":
         gone: dict[str, Any] = {"deleted_at": func.now(), "verifier": None, "password_encrypted": None}
         _set_database(session, database.id, **gone, applied_generation=operation.generation)
     else:
         status = DONE_STATUS[database.desired_state]
         _set_database(session, database.id, status=status, applied_generation=operation.generation)
+    if operation.kind in TOLD:
+        webhooks.publish(session, TOLD[operation.kind], database=database)
+    return True
+
+
+def succeed_long(
+    session: Session, operation: Operation, fence: int, changes: list[str], record: Callable[[Session], None]
+) -> bool:
+    """Record that a long operation is done, and what it brought. False when *fence* is no longer its own."""
+    values = {"state": "succeeded", "changes": changes, "error_code": None, "error_message": None, "error_step": None}
+    if not _changed(session, _under(operation, fence).values(ended_at=func.now(), **values)):
+        return False
+    record(session)
+    session.refresh(operation)
+    long_operations.ended(session, operation)
     return True
 
 
@@ -64,6 +83,7 @@ def cancel_requested(session: Session, host_id: uuid.UUID) -> None:
     """Cancel what was asked to be cancelled while no run carried it (waiting for a retry, or left behind)."""
     asked = update(Operation).where(
         Operation.host_id == host_id,
+        Operation.lane == "converge",
         Operation.state.in_(("queued", "running")),
         Operation.cancel_requested_at.is_not(None),
     )
@@ -73,9 +93,24 @@ def cancel_requested(session: Session, host_id: uuid.UUID) -> None:
 def give_up_on_orphans(session: Session, host_id: uuid.UUID) -> None:
     """Fail what has been left behind too often: it may be what kills its worker."""
     often = update(Operation).where(
-        Operation.host_id == host_id, Operation.state == "running", Operation.attempt >= retries.MAX_ATTEMPTS
+        Operation.host_id == host_id,
+        Operation.lane == "converge",
+        Operation.state == "running",
+        Operation.attempt >= retries.MAX_ATTEMPTS,
     )
     _end(session, often.values(state="failed", ended_at=func.now(), **_error(LOST)))
+
+
+def end_before_it_begins(session: Session, operation: Operation) -> bool:
+    """End a long operation that was to be cancelled, or that was left behind too often; whether it has ended."""
+    this = update(Operation).where(Operation.id == operation.id)
+    if operation.cancel_requested_at is not None:
+        _end(session, this.values(state="cancelled", ended_at=func.now()))
+    elif operation.state == "running" and operation.attempt >= retries.MAX_ATTEMPTS:
+        _end(session, this.values(state="failed", ended_at=func.now(), **_error(LOST)))
+    else:
+        return False
+    return True
 
 
 def _end(session: Session, statement: Update) -> None:
@@ -97,7 +132,10 @@ def _error(failure: Failure) -> dict[str, str | None]:
 
 
 def _mark_error(session: Session, operation: Operation) -> None:
-    if operation.kind not in HARMLESS:
+    if operation.lane == "long":
+        session.refresh(operation)
+        long_operations.ended(session, operation)
+    elif operation.kind not in HARMLESS:
         _set_database(session, operation.database_id, status="error")
 
 

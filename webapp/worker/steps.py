@@ -15,9 +15,11 @@ BEGIN = """
     WITH step AS (
         INSERT INTO run_steps (run_id, number, name, state) VALUES (%(run)s, %(number)s, %(name)s, 'running')
     )
-    UPDATE runs SET step = %(number)s, step_name = %(name)s, steps_total = greatest(steps_total, %(number)s, %(total)s)
+    UPDATE runs SET step = %(number)s, step_name = %(name)s, bytes_done = NULL, bytes_total = NULL,
+        steps_total = greatest(steps_total, %(number)s, %(total)s)
     WHERE id = %(run)s AND state = 'running'
 """
+BYTES = "UPDATE runs SET bytes_done = %(done)s, bytes_total = %(total)s WHERE id = %(run)s AND state = 'running'"
 END = "UPDATE run_steps SET state = %(state)s, ended_at = now() WHERE run_id = %(run)s AND number = %(number)s"
 
 
@@ -41,6 +43,14 @@ class Steps:
     def end(self, state: str) -> None:
         """The task has ended on the host."""
         self._write(END, {"state": state})
+
+    def expect(self, tasks: int) -> None:
+        """That many tasks more are to come."""
+        self._total += tasks
+
+    def count_bytes(self, done: int, total: int | None) -> None:
+        """How far the step that is under way is."""
+        self._write(BYTES, {"done": done, "total": total})
 
     def close(self) -> None:
         """Give the connection back."""

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,12 @@ from .store import OPEN, Entry, Store
 
 DATABASES, HBA, USERLIST = "databases.ini", "hba.conf", "userlist.txt"
 _HEADER = "by DBHost's module pgbouncer_tenants; changes made here are lost"
+# A line's names: the key of the INI's, the database and the role of the HBA's, the role of the userlist's.
+_SUBJECTS = {
+    DATABASES: re.compile(r"([^\s;#\[=]+)\s*="),
+    HBA: re.compile(r"\s*[a-z]+\s+(?:\"([^\"]*)\"|([^\s\"#]+))\s+(?:\"([^\"]*)\"|([^\s\"#]+))"),
+    USERLIST: re.compile(r"\s*\"([^\"]*)\""),
+}
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,24 @@ def differing(folder: Path, contents: Mapping[str, str]) -> list[str]:
     return [name for name, text in contents.items() if not files.is_as_wanted(folder / name, text)]
 
 
+def subjects(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """For each file in *folder* the names that its lines speak of, in order; a file that is not there has none."""
+    for name in _SUBJECTS:
+        lines = _read(folder / name).splitlines()
+        yield name, [subject for line in lines for subject in _subjects(name, line)]
+
+
+def differing_names(folder: Path, contents: Mapping[str, str]) -> dict[str, list[str]]:
+    """For each name that *contents* speak of, the files in *folder* whose lines for it are others."""
+    found: dict[str, list[str]] = {}
+    for file, text in contents.items():
+        there, wanted = _lines_by_name(file, _read(folder / file)), _lines_by_name(file, text)
+        for name in wanted:
+            if there.get(name) != wanted[name]:
+                found.setdefault(name, []).append(file)
+    return found
+
+
 def write(folder: Path, contents: Mapping[str, str]) -> None:
     """Write what differs; the order leaves no moment in which a reload would let in someone new too early."""
     for name in differing(folder, contents):
@@ -64,6 +89,23 @@ def _user(name: str, entry: Entry) -> Iterator[str]:
     secret = entry.verifier if entry.door == OPEN else entry.tombstone
     if secret:
         yield f'"{name}" "{secret}"'
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
+def _subjects(file: str, line: str) -> tuple[str, ...]:
+    match = _SUBJECTS[file].match(line)
+    return tuple(dict.fromkeys(part for part in match.groups() if part)) if match else ()
+
+
+def _lines_by_name(file: str, text: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        for name in _subjects(file, line):
+            found.setdefault(name, []).append(line)
+    return found
 
 
 def _text(header: str, lines: list[str]) -> str:

@@ -77,6 +77,7 @@ def converge(host: Host, wanted: Sequence[TenantDatabase], *, check: bool) -> Ou
     final = {**held, **{name: step.after for name, step in steps.items()}}
     outcome.before, outcome.after = _current(host), pgbouncer_files.render(final, host.backend)
     outcome.changes += [f"Restore {name}" for name in drifted]
+    _name_drifted(host, found if drifted else {}, outcome)
     unserved = _unserved(host, steps, outcome)
     if not check and (drifted or unserved or any(step.changes for step in steps.values())):
         _apply(host, held, final, steps, unserved, outcome)
@@ -95,6 +96,13 @@ def _decide(held: Store, wanted: Sequence[TenantDatabase], outcome: Outcome) -> 
         except TenantError as error:
             result.error = error
     return steps
+
+
+def _name_drifted(host: Host, expected: Mapping[str, str], outcome: Outcome) -> None:
+    """Say with each database whose lines somebody changed in which of the files."""
+    found = pgbouncer_files.differing_names(host.pgbouncer.config_dir, expected)
+    for result in outcome.results:
+        result.changes += [f'Restore the lines of "{result.name}" in {file}' for file in found.get(result.name, ())]
 
 
 def _unserved(host: Host, steps: Mapping[str, doors.Step], outcome: Outcome) -> set[str]:
@@ -120,7 +128,7 @@ def _apply(
         _publish(host, final)
         missing = pgbouncer_process.wait_until_served(host.pgbouncer, changed)
     except TenantError as error:
-        _fail(outcome, set(changed), error)
+        _fail(outcome, {*changed, *(result.name for result in outcome.results if result.changes)}, error)
         return
     _fail(outcome, missing, _not_served())
 

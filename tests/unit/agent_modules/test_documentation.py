@@ -33,7 +33,7 @@ def comparable(options, *, without=("description", "suboptions", "options", "no_
     }
 
 
-@pytest.mark.parametrize("module", [*MODULES, "host_report"])
+@pytest.mark.parametrize("module", [*MODULES, "host_report", "host_strangers"])
 def test_the_documentation_says_what_the_code_takes(module):
     options = dict(documented(module))["DOCUMENTATION"]["options"]
     assert comparable(options) == comparable(options_in_code(module))

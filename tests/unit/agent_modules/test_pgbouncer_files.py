@@ -73,3 +73,22 @@ def test_a_file_belongs_to_the_owner_of_its_folder(tmp_path):
     assert files.is_as_wanted(tmp_path / "hba.conf", "x")
     (tmp_path / "hba.conf").chmod(0o644)
     assert not files.is_as_wanted(tmp_path / "hba.conf", "x")
+
+
+def test_a_line_is_told_by_its_names(tmp_path):
+    (tmp_path / "hba.conf").write_text(
+        '# a "comment" "here"\nhostssl "shop" "shop" ::/0 md5\nhost all  odd 0.0.0.0/0 trust\n'
+    )
+    (tmp_path / "databases.ini").write_text(";; a = b\n[databases]\nshop = host=127.0.0.1\n* = host=10.0.0.1\n")
+    (tmp_path / "userlist.txt").write_text(';; "no"\n"shop" "SCRAM"\n"odd" "md5x"\n')
+    found = dict(pgbouncer_files.subjects(tmp_path))
+    assert found == {
+        "databases.ini": ["shop", "*"], "hba.conf": ["shop", "all", "odd"], "userlist.txt": ["shop", "odd"],
+    }  # fmt: skip
+
+
+def test_changed_lines_are_told_by_name(tmp_path):
+    (tmp_path / "hba.conf").write_text('local "a" "a" md5\nlocal "b" "b" trust\nlocal "z" "z" md5\n')
+    wanted = {"hba.conf": '# h\nlocal "a" "a" md5\nlocal "b" "b" md5\nlocal "c" "c" md5\n', "userlist.txt": '"a" "x"\n'}
+    found = pgbouncer_files.differing_names(tmp_path, wanted)
+    assert found == {"b": ["hba.conf"], "c": ["hba.conf"], "a": ["userlist.txt"]}

@@ -1,0 +1,61 @@
+"""Outgoing webhooks: where users want to be told of events, and each message on its way to one of these places."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, func, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from webapp.models.base import Base, CreatedAt, Id, one_of
+from webapp.models.users import User
+
+ENDPOINT_STATES = ("active", "disabled")
+DELIVERY_STATES = ("queued", "succeeded", "failed")
+
+
+class WebhookEndpoint(Base):
+    """An address of a user's that is told of the events it chose; its signing secret is encrypted by the vault."""
+
+    __tablename__ = "webhook_endpoints"
+    __table_args__ = (one_of("state", ENDPOINT_STATES),)
+
+    id: Mapped[Id]
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    url: Mapped[str]
+    events: Mapped[list[str]] = mapped_column(JSONB)
+    secret_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
+    state: Mapped[str] = mapped_column(default="active", server_default="active")
+    created_at: Mapped[CreatedAt]
+
+    user: Mapped[User] = relationship(lazy="joined", innerjoin=True)
+
+
+class WebhookDelivery(Base):
+    """One message to one endpoint. Whoever delivers it holds the lease; `message_id` is the same in every attempt."""
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        one_of("state", DELIVERY_STATES),
+        Index("ix_webhook_deliveries_due", "next_attempt_at", postgresql_where=text("state = 'queued'")),
+        Index("ix_webhook_deliveries_endpoint", "endpoint_id", text("created_at DESC")),
+    )
+
+    id: Mapped[Id]
+    endpoint_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("webhook_endpoints.id", ondelete="CASCADE"))
+    message_id: Mapped[str]
+    event: Mapped[str]
+    payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    state: Mapped[str] = mapped_column(default="queued", server_default="queued")
+    attempt: Mapped[int] = mapped_column(default=0, server_default="0")
+    next_attempt_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    leased_until: Mapped[datetime | None]
+    status_code: Mapped[int | None]
+    error: Mapped[str | None]
+    took_ms: Mapped[int | None]
+    created_at: Mapped[CreatedAt]
+    attempted_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+    endpoint: Mapped[WebhookEndpoint] = relationship(lazy="joined", innerjoin=True)

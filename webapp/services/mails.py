@@ -1,0 +1,79 @@
+"""What DBHost writes to people. Plain text; a link works once and for a short time."""
+
+from urllib.parse import urlencode
+
+from webapp.config import settings
+from webapp.gateways.mail import Mail
+
+FOOTER = "\n\n-- \nDBHost at {address}\n"
+
+
+def link(path: str, **parameters: str) -> str:
+    """An address of this installation as people reach it, whatever the request's Host header says."""
+    query = f"?{urlencode(parameters)}" if parameters else ""
+    return f"{settings().base_url.rstrip('/')}{path}{query}"
+
+
+def sign_up(to: str, token: str) -> Mail:
+    text = f"""Welcome. Choose a password to finish your account:
+
+{link("/sign-up/finish", token=token)}
+
+The link works once, for a day. If you did not ask for an account, do nothing: there is none yet."""
+    return _mail(to, "Finish your DBHost account", text)
+
+
+def has_account(to: str) -> Mail:
+    text = f"""Somebody, perhaps you, asked for an account with this address. You have one already:
+
+{link("/sign-in")}
+
+If you forgot the password, get a new one at {link("/forgot-password")}"""
+    return _mail(to, "You have a DBHost account already", text)
+
+
+def reset_password(to: str, token: str) -> Mail:
+    text = f"""Choose a new password:
+
+{link("/reset-password", token=token)}
+
+The link works once, for an hour. If you did not ask for it, do nothing: your password stays as it is."""
+    return _mail(to, "Choose a new DBHost password", text)
+
+
+def change_email(to: str, token: str) -> Mail:
+    text = f"""Confirm that your DBHost account shall have this address from now on:
+
+{link("/change-email", token=token)}
+
+The link works once, for an hour. If you did not ask for it, do nothing."""
+    return _mail(to, "Confirm your new address", text)
+
+
+def email_changed(to: str, new: str) -> Mail:
+    text = f"""Your DBHost account has another address now: {new}
+
+If that was not you, tell whoever runs this installation at once."""
+    return _mail(to, "The address of your DBHost account has changed", text)
+
+
+def password_changed(to: str) -> Mail:
+    text = f"""The password of your DBHost account was changed, and every other session has ended.
+
+If that was not you, choose a new one at {link("/forgot-password")}"""
+    return _mail(to, "Your DBHost password has changed", text)
+
+
+def payment_failed(to: str, until: str) -> Mail:
+    text = f"""Your payment for DBHost failed. Your plan stays until {until}; nothing is deleted afterwards either.
+
+Change the card here, and all is as before: {link("/settings/billing")}"""
+    return _mail(to, "Your payment failed", text)
+
+
+def test(to: str) -> Mail:
+    return _mail(to, "A test from DBHost", "Mail from this installation arrives.")
+
+
+def _mail(to: str, subject: str, text: str) -> Mail:
+    return Mail(to, subject, text + FOOTER.format(address=settings().base_url))

@@ -1,0 +1,7 @@
+"""The admin panel: pages below /admin for platform admins, one file each. docs/admin.md"""
+
+from flask import Blueprint
+
+from webapp.web.admin import drift, overview
+
+BLUEPRINTS: tuple[Blueprint, ...] = (overview.blueprint, drift.blueprint)

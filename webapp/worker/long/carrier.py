@@ -1,0 +1,137 @@
+"""Carry long operations: claim one, run its function, settle it. A bounded number at once."""
+
+import threading
+import time
+import uuid
+
+import structlog
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from webapp.models import Operation, Run
+from webapp.worker import retries, settle
+from webapp.worker.finish import TIMEOUT, UNREACHABLE
+from webapp.worker.hosts import Server
+from webapp.worker.long.claim import claim, ring_silent
+from webapp.worker.long.job import Done, LongJob, Refused, Stopped, Unreachable
+from webapp.worker.long.kinds import WORK
+from webapp.worker.report import AGENT_ERROR, Failure
+from webapp.worker.steps import Steps
+
+AT_ONCE = 4
+UNKNOWN = Failure(AGENT_ERROR, "This worker does not know the operation's kind.", retryable=True)
+OWN_ERROR = Failure(AGENT_ERROR, "The worker met an error of its own.", retryable=True)
+
+log = structlog.get_logger(__name__)
+
+
+class Carrier:
+    """One worker's slots for long operations."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._slots = threading.BoundedSemaphore(AT_ONCE)
+        self._taken = 0
+
+    def carry(self, operation_id: uuid.UUID) -> None:
+        """Carry the operation if it is due and a slot is free; otherwise it is rung for again."""
+        if self._server.shutdown.asked or not self._slots.acquire(blocking=False):
+            return
+        self._taken += 1
+        try:
+            self._carry(operation_id)
+        finally:
+            self._taken -= 1
+            self._slots.release()
+
+    def tick(self) -> None:
+        """Ring for what waits, as far as there are slots here."""
+        free = AT_ONCE - self._taken
+        if free > 0:
+            with self._server.sessions() as session:
+                ring_silent(session, free)
+                session.commit()
+
+    def _carry(self, operation_id: uuid.UUID) -> None:
+        with self._server.sessions() as session:
+            claimed = claim(session, operation_id, self._server.worker)
+            session.commit()
+        if claimed is None:
+            return
+        operation, run = claimed
+        with structlog.contextvars.bound_contextvars(run_id=str(run.id), host=operation.host.name):
+            started = time.monotonic()
+            log.info("long_started", operation_id=str(operation.id), kind=operation.kind)
+            ending = self._work(operation, run)
+            with self._server.sessions() as session:
+                kept = self._settle(session, operation, run.fence, ending)
+                end_run(session, run, ending)
+                session.commit()
+            how = "done" if isinstance(ending, Done) else str(ending)
+            log.info("long_ended", how=how, kept=kept, duration_s=round(time.monotonic() - started, 3))
+
+    def _work(self, operation: Operation, run: Run) -> Done | Failure | Stopped:
+        """What came of the operation's function."""
+        job = self._job(operation, run)
+        try:
+            return WORK[operation.kind](job) if operation.kind in WORK else UNKNOWN
+        except Refused as refused:
+            return refused.failure
+        except Unreachable:
+            return UNREACHABLE
+        except Stopped as stopped:
+            return stopped
+        except Exception as error:  # noqa: BLE001  # the operation must not stay `running`
+            log.warning("long_broke", error=type(error).__name__, where=innermost(error))
+            return OWN_ERROR
+        finally:
+            job.steps.close()
+
+    def _job(self, operation: Operation, run: Run) -> LongJob:
+        server = self._server
+        return LongJob(
+            operation=operation,
+            run_id=run.id,
+            fence=run.fence,
+            settings=server.settings,
+            sessions=server.sessions,
+            workplace=server.workplace,
+            stop=server.stop_reason(run.fence),
+            warm_socket=server.warm_socket(),
+            steps=Steps(server.settings.database_url.get_secret_value(), run.id, 0),
+        )
+
+    def _settle(self, session: Session, operation: Operation, fence: int, ending: Done | Failure | Stopped) -> bool:
+        operation = session.get_one(Operation, operation.id)
+        if isinstance(ending, Done):
+            return settle.succeed_long(session, operation, fence, ending.changes, ending.record)
+        if isinstance(ending, Stopped) and ending.reason == "shutdown":
+            return settle.hand_back(session, operation, fence)
+        if (isinstance(ending, Stopped) and ending.reason == "cancel") or cancel_asked(session, operation):
+            return settle.cancel(session, operation, fence)
+        failure = TIMEOUT if isinstance(ending, Stopped) else ending
+        if failure.retryable and not retries.exhausted(failure.code, operation.attempt):
+            return settle.put_off(session, operation, fence, failure)
+        return settle.fail(session, operation, fence, failure)
+
+
+def cancel_asked(session: Session, operation: Operation) -> bool:
+    """Whether somebody wants it cancelled: what failed is then not tried again."""
+    query = select(Operation.cancel_requested_at).where(Operation.id == operation.id)
+    return session.scalar(query) is not None
+
+
+def end_run(session: Session, run: Run, ending: Done | Failure | Stopped) -> None:
+    """Close the run, unless it was taken over."""
+    cancelled = isinstance(ending, Stopped) and ending.reason == "cancel"
+    state = "succeeded" if isinstance(ending, Done) else "cancelled" if cancelled else "failed"
+    ended = update(Run).where(Run.id == run.id, Run.fence == run.fence, Run.state == "running")
+    session.execute(ended.values(state=state, ended_at=func.now()))
+
+
+def innermost(error: BaseException) -> str:
+    """Where an error was raised: file and line, without any value."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "unknown"

@@ -1,0 +1,49 @@
+"""Take one long operation under a new fence. The caller holds its lock in the queue."""
+
+import uuid
+
+from sqlalchemy import func, select, text, update
+from sqlalchemy.orm import Session
+
+from webapp.models import Operation, Run
+from webapp.services import doorbell
+from webapp.worker import settle
+from webapp.worker.claim import ABSORB, is_due, load, mark_running, next_fence
+
+SILENT = text("""
+    SELECT id FROM operations
+    WHERE lane = 'long' AND (state = 'running' OR (state = 'queued' AND next_attempt_at <= now())) AND NOT EXISTS (
+        SELECT 1 FROM procrastinate_jobs
+        WHERE lock = 'operation:' || operations.id AND status IN ('todo', 'doing')
+    )
+    ORDER BY created_at LIMIT :limit
+""")
+
+
+def claim(session: Session, operation_id: uuid.UUID, worker: str) -> tuple[Operation, Run] | None:
+    """The operation with its new run, or None when it is not due. The caller commits.
+
+    Found `running`, its worker has died: it is taken over, unless it was to be cancelled or has killed too many.
+    """
+    session.execute(ABSORB, {"lock": doorbell.long_lock(operation_id)})
+    query = select(Operation).where(Operation.id == operation_id, Operation.lane == "long", is_due())
+    operation = session.scalar(query.with_for_update(of=Operation))
+    if operation is None:
+        return None
+    if operation.run_id is not None:
+        dead = update(Run).where(Run.id == operation.run_id, Run.state == "running")
+        session.execute(dead.values(state="abandoned", ended_at=func.now()))
+    if settle.end_before_it_begins(session, operation):
+        return None
+    values = {"host_id": operation.host_id, "worker": worker, "playbook": operation.kind, "lane": "long"}
+    run = Run(id=uuid.uuid4(), fence=next_fence(session), **values)
+    session.add(run)
+    session.flush()
+    mark_running(session, [operation.id], run)
+    return load(session, [operation.id])[0], run
+
+
+def ring_silent(session: Session, limit: int) -> None:
+    """Ring for the oldest due long operations that have no doorbell: retries, orphans, those that found no slot."""
+    for operation_id in session.scalars(SILENT, {"limit": limit}):
+        doorbell.ring_long(session, operation_id)
