@@ -16,6 +16,9 @@ SECRETS = (
     "STRIPE_API_KEY",
     "STRIPE_WEBHOOK_SECRET",
     "SMTP_URL",
+    "DBHOST_OIDC_CLIENT_SECRET",
+    "DBHOST_GITHUB_CLIENT_SECRET",
+    "DBHOST_GOOGLE_CLIENT_SECRET",
 )
 
 
@@ -46,6 +49,17 @@ class Settings(BaseSettings):
     smtp_url: SecretStr | None = Field(None, alias="SMTP_URL")
     mail_from: str | None = None
     sign_up: Literal["open", "invite", "closed"] = "invite"
+    oidc_issuer: str | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret: SecretStr | None = None
+    oidc_name: str = "single sign-on"
+    oidc_trust: Literal["verified", "all", "none"] = "verified"
+    oidc_sign_up: bool = True
+    github_client_id: str | None = None
+    github_client_secret: SecretStr | None = None
+    github_url: str = "https://github.com"
+    google_client_id: str | None = None
+    google_client_secret: SecretStr | None = None
 
     web_processes: int = Field(2, ge=1)
     web_threads: int = Field(128, ge=4)

@@ -4,6 +4,7 @@ from webapp.models.base import Base
 from webapp.models.billing import BillingEvent, Subscription
 from webapp.models.databases import AllowlistEntry, Database, Host, Member
 from webapp.models.drift import Difference, HostCheck
+from webapp.models.identities import Identity
 from webapp.models.one_time_tokens import OneTimeToken
 from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
@@ -27,6 +28,7 @@ __all__ = [
     "HostCheck",
     "HostReport",
     "IdempotencyKey",
+    "Identity",
     "Member",
     "OneTimeToken",
     "Operation",

@@ -97,6 +97,18 @@ class ConfirmationNeeded(ServiceError):
         super().__init__(message)
 
 
+class AddressNotVerified(ServiceError):
+    """An identity provider did not vouch for the address, or is not trusted to."""
+
+    code, status, title = "ADDRESS_NOT_VERIFIED", 403, "Address not verified"
+
+
+class ProviderFailed(ServiceError):
+    """An identity provider is away, or its answer cannot be used; nothing of the answer is told."""
+
+    code, status, title = "PROVIDER_FAILED", 401, "Sign-in failed"
+
+
 class MemberNotFound(NotFound):
     """Missing, or a member of another database."""
 

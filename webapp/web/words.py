@@ -57,6 +57,8 @@ ACTIONS = {
     "user.reset_password": ("chose a new password for", "lock"),
     "user.request_email_change": ("asked for another address of", "mail"),
     "user.change_email": ("changed an address to", "mail"),
+    "user.link_identity": ("linked an identity to", "key-round"),
+    "user.unlink_identity": ("unlinked an identity from", "key-round"),
     "user.revoke_session": ("ended a session of", "log-out"),
     "user.revoke_other_sessions": ("ended all other sessions of", "log-out"),
     "api_key.create": ("created the API key", "key-round"),
