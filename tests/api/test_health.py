@@ -40,6 +40,15 @@ def test_a_report_gives_the_figures(alice: Caller, host: Host, session: Session)
     assert None not in (found["certificateExpiresAt"], found["reportedAt"])
 
 
+def test_a_certificate_of_a_few_days_is_well_until_its_last_ones(alice: Caller, host: Host, session: Session) -> None:
+    now = datetime.now(UTC)
+    short = {"certificate_begins_at": now - timedelta(hours=40), "certificate_expires_at": now + timedelta(hours=32)}
+    keep(session, host, make_report(**short))
+    assert alice.get("/api/v1/health").get_json()["status"] == "healthy"
+    keep(session, host, make_report(**{**short, "certificate_expires_at": now + timedelta(hours=7)}))
+    assert alice.get("/api/v1/health").get_json()["status"] == "degraded"
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

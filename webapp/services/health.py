@@ -75,9 +75,16 @@ def report_problems(report: Report, now: datetime | None = None) -> list[str]:
         if disk.free_bytes < disk.total_bytes * (1 - DISK_FULL_AT)
     ]
     ends = report.certificate_expires_at
-    if ends is not None and ends - (now or datetime.now(UTC)) < CERTIFICATE_WARNING:
+    if ends is not None and ends - (now or datetime.now(UTC)) < certificate_warning(report):
         found.append(f"PgBouncer's certificate ends on {ends:%Y-%m-%d}.")
     return found
+
+
+def certificate_warning(report: Report) -> timedelta:
+    """How long before its end a certificate is a problem: one that lasts for days is renewed in its last ones."""
+    if report.certificate_begins_at is None or report.certificate_expires_at is None:
+        return CERTIFICATE_WARNING
+    return min(CERTIFICATE_WARNING, (report.certificate_expires_at - report.certificate_begins_at) / 6)
 
 
 def host_figures(session: Session, *conditions: ColumnElement[bool]) -> list[HostFigures]:

@@ -128,7 +128,7 @@ def describe(session: Session, actor: Actor, host: Host, **values: Any) -> bool:
 def rekey(session: Session, actor: Actor, host: Host, keys: list[str]) -> None:
     """Pin other keys, after somebody has found out why they changed; what waited goes on."""
     if host.address is None:
-        raise Conflict(f"{host.name} is not reached by SSH.")
+        raise Conflict(f"{host.name} is described by an inventory file, and its key is pinned beside that.")
     new = [check_key(key) for key in keys]
     details = {"from": [fingerprint(key) for key in host.host_keys], "to": [fingerprint(key) for key in new]}
     host.host_keys, host.key_refused_at = new, None
@@ -149,7 +149,7 @@ def refuse_key(session: Session, host_id: uuid.UUID) -> bool:
 def remove(session: Session, actor: Actor, host: Host) -> None:
     """Forget a host on which nothing lives; the machine itself is left as it is. Raises Conflict."""
     session.refresh(host, with_for_update={"of": Host})
-    if host.address is None:
+    if host.name == hosts.EMBEDDED:
         raise Conflict(f"{host.name} belongs to this installation itself.")
     live = _count(session, Database, Database.host_id == host.id, Database.deleted_at.is_(None))
     if live:
