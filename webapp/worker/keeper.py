@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from webapp.gateways.object_store import ObjectStoreError, object_store
 from webapp.models import Backup
 from webapp.services import backup_expiry, backup_schedules, backups, spool
-from webapp.worker import environment
+from webapp.worker import environment, inventories
 from webapp.worker.hosts import Server
 from webapp.worker.long import restores
 from webapp.worker.runner import Job, PlaybookRun
@@ -103,17 +103,13 @@ class Keeper:
 
     def _remove_on_host(self, host: str, listed: list[Backup]) -> bool:
         absent = [{"folder": str(backup.database_id), "filename": backup.filename} for backup in listed]
-        run_id = uuid.uuid4()
-        job = Job(
-            run_id,
-            environment.PLAYBOOKS / "backup_files.yml",
-            environment.inventory(self._server.settings.inventory),
-            host,
-            {"tenant_backup_files": {"absent": absent, "fetch": None}},
-            timeout_s=TIMEOUT_S,
-        )
-        folder = self._server.workplace.run_folder(run_id)
-        outcome = PlaybookRun(job, folder, Unwatched(), self._stop_reason, self._server.warm_socket()).run()
+        server, run_id = self._server, uuid.uuid4()
+        variables = {"tenant_backup_files": {"absent": absent, "fetch": None}}
+        sources = inventories.current(server.settings, server.sessions, server.workplace)
+        playbook = environment.PLAYBOOKS / "backup_files.yml"
+        job = Job(run_id, playbook, sources, host, variables, timeout_s=TIMEOUT_S)
+        folder = server.workplace.run_folder(run_id)
+        outcome = PlaybookRun(job, folder, Unwatched(), self._stop_reason, server.warm_socket()).run()
         told = outcome.reports.get(restores.FILES, {}).get("files") or {}
         removed = outcome.ok and not told.get("error")
         if not removed:
