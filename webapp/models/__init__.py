@@ -1,8 +1,11 @@
 """The control database's tables, one file per aggregate."""
 
+from webapp.models.backups import Backup, BackupSchedule
 from webapp.models.base import Base
+from webapp.models.billing import BillingEvent, Subscription
 from webapp.models.databases import AllowlistEntry, Database, Host, Member
 from webapp.models.drift import Difference, HostCheck
+from webapp.models.identities import Identity
 from webapp.models.one_time_tokens import OneTimeToken
 from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
@@ -16,7 +19,10 @@ __all__ = [
     "ApiKeyDatabase",
     "AuditEvent",
     "AuthSession",
+    "Backup",
+    "BackupSchedule",
     "Base",
+    "BillingEvent",
     "Database",
     "DatabaseFigures",
     "DatabaseSample",
@@ -25,12 +31,14 @@ __all__ = [
     "HostCheck",
     "HostReport",
     "IdempotencyKey",
+    "Identity",
     "Member",
     "OneTimeToken",
     "Operation",
     "RateCounter",
     "Run",
     "RunStep",
+    "Subscription",
     "User",
     "WebhookDelivery",
     "WebhookEndpoint",

@@ -64,6 +64,39 @@ class DatabaseNotFound(ServiceError):
         super().__init__(message)
 
 
+class BackupNotFound(ServiceError):
+    """Missing, not whole, or another database's."""
+
+    code, status, title = "BACKUP_NOT_FOUND", 404, "Backup not found"
+
+    def __init__(self, message: str = "There is no such backup.") -> None:
+        super().__init__(message)
+
+
+class InvalidBackupFilename(ServiceError):
+    """No backup can have this name."""
+
+    code, title = "INVALID_BACKUP_FILENAME", "Invalid backup filename"
+
+
+class MissingFile(ServiceError):
+    """An upload without a file."""
+
+    code, title = "MISSING_FILE", "Missing file"
+
+
+class InvalidFilename(ServiceError):
+    """An uploaded file whose name does not say that it is a dump."""
+
+    code, title = "INVALID_FILENAME", "Invalid filename"
+
+
+class PayloadTooLarge(ServiceError):
+    """More was sent than may be."""
+
+    code, status, title = "PAYLOAD_TOO_LARGE", 413, "Payload too large"
+
+
 class OperationNotFound(ServiceError):
     """Missing or not yours."""
 
@@ -97,10 +130,29 @@ class ConfirmationNeeded(ServiceError):
         super().__init__(message)
 
 
+class AddressNotVerified(ServiceError):
+    """An identity provider did not vouch for the address, or is not trusted to."""
+
+    code, status, title = "ADDRESS_NOT_VERIFIED", 403, "Address not verified"
+
+
+class ProviderFailed(ServiceError):
+    """An identity provider is away, or its answer cannot be used; nothing of the answer is told."""
+
+    code, status, title = "PROVIDER_FAILED", 401, "Sign-in failed"
+
+
 class MemberNotFound(NotFound):
     """Missing, or a member of another database."""
 
     def __init__(self, message: str = "There is no such member.") -> None:
+        super().__init__(message)
+
+
+class HostNotFound(NotFound):
+    """Missing, removed, or not for this actor to know of."""
+
+    def __init__(self, message: str = "There is no such host.") -> None:
         super().__init__(message)
 
 
@@ -135,6 +187,12 @@ class DatabaseNotActive(Conflict):
     code, title = "DATABASE_NOT_ACTIVE", "Database not active"
 
 
+class DeleteProtected(Conflict):
+    """The database is protected from being deleted."""
+
+    code, title = "DELETE_PROTECTED", "Delete protected"
+
+
 class IdempotencyKeyReused(ServiceError):
     """The same Idempotency-Key came with another body."""
 
@@ -145,6 +203,12 @@ class HostUnavailable(ServiceError):
     """The host cannot be reached, or there is none; what was queued stays queued."""
 
     code, status, title = "HOST_UNAVAILABLE", 503, "Host unavailable"
+
+
+class BillingUnavailable(ServiceError):
+    """Stripe cannot be reached, or did not do what it was asked."""
+
+    code, status, title = "SERVICE_UNAVAILABLE", 503, "Billing unavailable"
 
 
 class OperationFailed(ServiceError):

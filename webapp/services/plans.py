@@ -16,15 +16,22 @@ PACKAGED = Path(__file__).parent.parent / "plans.toml"
 
 
 class Plan(BaseModel):
-    """What a plan costs and allows; no price means by contact."""
+    """What a plan costs and allows; no price means by contact.
+
+    `stripe_price` is the id of a monthly price made at Stripe; without it one is made from `price_cents_a_month`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     title: str
     price_cents_a_month: int | None = None
+    stripe_price: str | None = None
     databases: int
     storage_bytes: int
     api: bool
+    # The longest that backups are kept, and the shortest time between two that a schedule may ask for.
+    backup_retention_days: int = 30
+    backup_every_hours: int = 24
 
 
 @lru_cache(maxsize=1)
