@@ -152,7 +152,7 @@ def sign_in(page: Page, user: User) -> None:
     page.goto("/databases")
     page.get_by_label("E-mail").fill(user.email)
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     page.get_by_role("heading", name="Databases", exact=True).wait_for()
 
 

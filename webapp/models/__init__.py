@@ -9,6 +9,7 @@ from webapp.models.one_time_tokens import OneTimeToken
 from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
 from webapp.models.samples import DatabaseFigures, DatabaseSample, HostReport
+from webapp.models.second_factors import Passkey, RecoveryCode, TotpSecret
 from webapp.models.users import ApiKey, ApiKeyDatabase, AuthSession, User
 from webapp.models.webhooks import WebhookDelivery, WebhookEndpoint
 
@@ -32,10 +33,13 @@ __all__ = [
     "Member",
     "OneTimeToken",
     "Operation",
+    "Passkey",
     "RateCounter",
+    "RecoveryCode",
     "Run",
     "RunStep",
     "Subscription",
+    "TotpSecret",
     "User",
     "WebhookDelivery",
     "WebhookEndpoint",

@@ -23,9 +23,10 @@ from webapp.services.errors import (
 )
 from webapp.web import providers
 from webapp.web.accounts import limit_mails, somebody
-from webapp.web.auth import enter, next_page
+from webapp.web.auth import next_page
 from webapp.web.confirmation import require_recent
 from webapp.web.providers import Provider
+from webapp.web.second_step import enter
 
 blueprint = Blueprint("federation", __name__, url_prefix="/sign-in")
 INTENT = "identity_intent"
