@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     stripe_api_base: str | None = Field(None, alias="STRIPE_API_BASE")
     billing_grace_days: int = Field(7, ge=0)
     inventory: str = "inventory/local"
+    ssh_key_file: Path | None = None
     smtp_url: SecretStr | None = Field(None, alias="SMTP_URL")
     mail_from: str | None = None
     sign_up: Literal["open", "invite", "closed"] = "invite"
@@ -105,6 +106,11 @@ class Settings(BaseSettings):
     @property
     def base_url(self) -> str:
         return self.web_url or f"http://{self.public_host}:{self.web_port}"
+
+    @property
+    def worker_key(self) -> Path:
+        """The private key by which the worker enters hosts; its public half lies beside it."""
+        return (self.ssh_key_file or self.home / "ssh" / "worker").absolute()
 
     @property
     def https(self) -> bool:

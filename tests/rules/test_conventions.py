@@ -149,6 +149,7 @@ def test_hosts_know_nothing_of_users() -> None:
     words = re.compile(r"\b(webapp|flask|sqlalchemy|stripe|api key|invoice|customer)\b", re.IGNORECASE)
     folders = ("playbooks", "roles", "agent_modules")
     files = [path for folder in folders for path in tracked(f"{folder}/*") if path.suffix in (".py", ".yml", ".j2")]
+    files = [path for path in files if "control_plane" not in path.parts]  # the role that starts the web app
     found = [str(path) for path in files if words.search(path.read_text(encoding="utf-8"))]
     assert files
     assert found == []

@@ -17,6 +17,7 @@ SOCKET_PATH_LIMIT = 107
 CONTENTS = (
     "secrets",
     "tls",
+    "ssh",
     "bin",
     "postgres",
     "pgbouncer",
@@ -49,6 +50,7 @@ def folders(stack: Stack) -> list[Folder]:
         Folder(home, root, top),
         Folder(home / "secrets", root, top),
         Folder(home / "tls", root, 0o755),
+        Folder(home / "ssh", agent, 0o711),
         Folder(home / "bin", root, 0o755),
         Folder(home / "postgres", root, top),
         Folder(home / "postgres" / "data", postgres, 0o700),

@@ -116,6 +116,13 @@ class MemberNotFound(NotFound):
         super().__init__(message)
 
 
+class HostNotFound(NotFound):
+    """Missing, removed, or not for this actor to know of."""
+
+    def __init__(self, message: str = "There is no such host.") -> None:
+        super().__init__(message)
+
+
 class DifferenceNotFound(NotFound):
     """Gone meanwhile, or not for you."""
 
