@@ -126,7 +126,8 @@ def open_page(site: Site, chromium: Browser) -> Iterator[Callable[..., Page]]:
             complaints.append(message.text)
 
     def make(**options: Any) -> Page:
-        context = chromium.new_context(base_url=site.url, **{"viewport": {"width": 1280, "height": 860}, **options})
+        defaults = {"base_url": site.url, "viewport": {"width": 1280, "height": 860}}
+        context = chromium.new_context(**{**defaults, **options})
         context.set_default_timeout(15_000)
         contexts.append(context)
         page = context.new_page()

@@ -154,7 +154,7 @@ def test_passkeys_need_a_name(app: Flask, alice: Browser) -> None:
     app.extensions["dbhost"].settings.web_url = "http://192.0.2.1"
     assert alice.get("/passkeys/create-options").status_code == 400
     assert "is an IP address" in alice.page("/settings/security")
-    app.extensions["dbhost"].settings.web_url = "https://db.example.com"
+    app.extensions["dbhost"].settings.web_url = "http://db.example.com"
     assert alice.get("/passkeys/create-options").get_json()["rp"]["id"] == "db.example.com"
 
 

@@ -13,6 +13,7 @@ from webapp.api import (
     members,
     operations,
     stripe_events,
+    user_events,
     waiting,
 )
 
@@ -23,5 +24,5 @@ def register(app: OpenAPI) -> None:
     app.after_request(auth.set_headers)
     for blueprint in (databases.api, allowlist.api, members.api, operations.api, events.api, health.api, drift.api):
         app.register_api(blueprint)
-    for plain in (health.probes, docs.pages, stripe_events.blueprint):
+    for plain in (health.probes, docs.pages, stripe_events.blueprint, user_events.blueprint):
         app.register_blueprint(plain)

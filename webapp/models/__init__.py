@@ -10,6 +10,7 @@ from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
 from webapp.models.samples import DatabaseFigures, DatabaseSample, HostReport
 from webapp.models.second_factors import Passkey, RecoveryCode, TotpSecret
+from webapp.models.user_sync import SyncedUser, UserSyncEvent
 from webapp.models.users import ApiKey, ApiKeyDatabase, AuthSession, User
 from webapp.models.webhooks import WebhookDelivery, WebhookEndpoint
 
@@ -39,8 +40,10 @@ __all__ = [
     "Run",
     "RunStep",
     "Subscription",
+    "SyncedUser",
     "TotpSecret",
     "User",
+    "UserSyncEvent",
     "WebhookDelivery",
     "WebhookEndpoint",
 ]

@@ -57,8 +57,7 @@ def require_recent() -> None:
 def ask(_error: ConfirmationNeeded) -> Response:
     """Lead to the confirmation, and from there to the page that the change was asked on."""
     current_session().rollback()
-    guards.mark_authorized()
-    guards.mark_audited()  # nothing was changed, so there is nothing to record
+    guards.mark_refused()
     back = request.full_path.rstrip("?") if request.method == "GET" else _page_of_the_form()
     if request.method != "GET":
         flash("Confirm that it is you, then do it again. Nothing was changed.", "error")

@@ -6,7 +6,7 @@ from werkzeug.wrappers import Response
 from webapp.http import current_session, public
 from webapp.limits import count_failure, refuse_past, sign_in_limit
 from webapp.models import OneTimeToken, User
-from webapp.services import audit, auth_sessions, one_time_tokens, second_factors
+from webapp.services import audit, auth_sessions, guards, one_time_tokens, second_factors
 from webapp.services.actors import Actor
 from webapp.services.errors import LinkNotValid, SignInFailed
 from webapp.web.sessions import begin
@@ -62,6 +62,7 @@ def check_code() -> Response | tuple[str, int]:
 def too_late(_error: LinkNotValid) -> Response:
     """The first step is too old, or there was none."""
     session.pop(TOKEN, None)
+    guards.mark_refused()
     flash("That took too long. Sign in again.", "error")
     return redirect(url_for("auth.sign_in_form"), code=303)
 
