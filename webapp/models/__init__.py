@@ -1,5 +1,6 @@
 """The control database's tables, one file per aggregate."""
 
+from webapp.models.backups import Backup, BackupSchedule
 from webapp.models.base import Base
 from webapp.models.billing import BillingEvent, Subscription
 from webapp.models.databases import AllowlistEntry, Database, Host, Member
@@ -10,6 +11,7 @@ from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
 from webapp.models.samples import DatabaseFigures, DatabaseSample, HostReport
 from webapp.models.second_factors import Passkey, RecoveryCode, TotpSecret
+from webapp.models.user_deletions import UserDeletion
 from webapp.models.user_sync import SyncedUser, UserSyncEvent
 from webapp.models.users import ApiKey, ApiKeyDatabase, AuthSession, User
 from webapp.models.webhooks import WebhookDelivery, WebhookEndpoint
@@ -20,6 +22,8 @@ __all__ = [
     "ApiKeyDatabase",
     "AuditEvent",
     "AuthSession",
+    "Backup",
+    "BackupSchedule",
     "Base",
     "BillingEvent",
     "Database",
@@ -43,6 +47,7 @@ __all__ = [
     "SyncedUser",
     "TotpSecret",
     "User",
+    "UserDeletion",
     "UserSyncEvent",
     "WebhookDelivery",
     "WebhookEndpoint",

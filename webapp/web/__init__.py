@@ -28,6 +28,7 @@ from webapp.web import (
     security_settings,
     sessions,
     settings,
+    viewing,
 )
 from webapp.web.assets import asset_url
 
@@ -45,6 +46,7 @@ SIGNED_IN: tuple[Blueprint, ...] = (
     factor_settings.blueprint,
     confirmation.blueprint,
 )
+SIGNED_OUT: tuple[Blueprint, ...] = (auth.blueprint, accounts.blueprint, federation.blueprint, viewing.blueprint)
 SIGNED_OUT: tuple[Blueprint, ...] = (
     auth.blueprint,
     accounts.blueprint,
