@@ -22,6 +22,7 @@ BLUEPRINTS = (
     "events_api",
     "health_api",
     "drift_api",
+    "hosts_api",
     "probes",
     "api_docs",
     "stripe_events",
@@ -69,6 +70,9 @@ RULES: dict[str, tuple[int, ...]] = {
     "POST drift_api.repair": ADMIN_QUEUES,
     "POST drift_api.ignore": ADMIN,
     "DELETE drift_api.notice": ADMIN,
+    "GET hosts_api.index": ADMIN,
+    "GET hosts_api.show": ADMIN,
+    "PATCH hosts_api.change": ADMIN,
     "GET probes.alive": PUBLIC,
     "GET probes.ready": PUBLIC,
     "GET probes.metrics": PUBLIC,
@@ -82,6 +86,7 @@ BODIES: dict[str, Any] = {
     "allowlist_api.replace": {"data": []},
     "members_api.add": {"email": "new@example.com", "role": "viewer"},
     "members_api.change": {"role": "viewer"},
+    "hosts_api.change": {"capacity": 5000},
 }
 # The state that makes the operation fit for the call; every other call finds nothing under way.
 STATES = {"operations_api.cancel": "queued", "operations_api.retry": "failed"}
@@ -137,8 +142,9 @@ def test_everybody_gets_what_the_rule_says(
         for person, expected in zip(PEOPLE, RULES[route], strict=True):
             reset(session, queued, STATES.get(endpoint, "succeeded"))
             member = a_member(session, shop)
+            filled = address.replace("<id>", str(row_id)).replace("<member_id>", member).replace("<name>", "db1")
             response = people[person].call(
-                method, address.replace("<id>", str(row_id)).replace("<member_id>", member), json=BODIES.get(endpoint),
+                method, filled, json=BODIES.get(endpoint),
                 headers={"Prefer": "respond-async"},
             )  # fmt: skip
             assert response.status_code == expected, f"{route} by {person}: {response.get_data(as_text=True)}"

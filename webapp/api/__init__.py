@@ -10,6 +10,7 @@ from webapp.api import (
     drift,
     events,
     health,
+    hosts,
     members,
     operations,
     stripe_events,
@@ -21,7 +22,16 @@ def register(app: OpenAPI) -> None:
     """Add the API's routes, its document and the probes to *app*."""
     waiting.init_app(app)
     app.after_request(auth.set_headers)
-    for blueprint in (databases.api, allowlist.api, members.api, operations.api, events.api, health.api, drift.api):
+    for blueprint in (
+        databases.api,
+        allowlist.api,
+        members.api,
+        operations.api,
+        events.api,
+        health.api,
+        drift.api,
+        hosts.api,
+    ):
         app.register_api(blueprint)
     for plain in (health.probes, docs.pages, stripe_events.blueprint):
         app.register_blueprint(plain)
