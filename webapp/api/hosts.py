@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from flask import Response
 from pydantic import AfterValidator, BaseModel, Field
 
-from webapp.api import changes, figures
+from webapp.api import figures
 from webapp.api.auth import routes
 from webapp.api.responses import answer, cacheable, documented
 from webapp.api.schemas import Answer, Body, no_nul, rule
@@ -94,7 +94,6 @@ def change(path: HostPath, body: HostChanges) -> Response:
     host = host_details.show_host(session, path.name).host
     wanted = body.model_dump(exclude_unset=True)
     state = wanted.pop("state", host.state)
-    changes.nothing_changed()  # unless one of these records its event
     host_changes.describe(session, actor, host, **wanted)
     host_changes.set_state(session, actor, host, state)
     session.commit()

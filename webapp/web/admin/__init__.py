@@ -2,6 +2,6 @@
 
 from flask import Blueprint
 
-from webapp.web.admin import drift, overview
+from webapp.web.admin import drift, hosts, overview
 
-BLUEPRINTS: tuple[Blueprint, ...] = (overview.blueprint, drift.blueprint)
+BLUEPRINTS: tuple[Blueprint, ...] = (overview.blueprint, hosts.blueprint, drift.blueprint)
