@@ -1,5 +1,6 @@
 """The control database's tables, one file per aggregate."""
 
+from webapp.models.backups import Backup, BackupSchedule
 from webapp.models.base import Base
 from webapp.models.billing import BillingEvent, Subscription
 from webapp.models.databases import AllowlistEntry, Database, Host, Member
@@ -18,6 +19,8 @@ __all__ = [
     "ApiKeyDatabase",
     "AuditEvent",
     "AuthSession",
+    "Backup",
+    "BackupSchedule",
     "Base",
     "BillingEvent",
     "Database",

@@ -89,6 +89,7 @@ class Database(Base):
     pool_size: Mapped[int] = mapped_column(default=20)
     pool_mode: Mapped[str] = mapped_column(default="transaction")
     size_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    delete_protection: Mapped[bool] = mapped_column(default=False, server_default="false")
     created_at: Mapped[CreatedAt]
     deleted_at: Mapped[datetime | None]
 

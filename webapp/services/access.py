@@ -18,6 +18,10 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     # By the API a reset answers with the new password, which is not for platform admins.
     "reset_password": frozenset({"owner", "admin"}),
     "own": frozenset({"owner"}),
+    "list_backups": frozenset({"owner", "admin", "developer", "platform_admin"}),
+    # Backups hold all data, which is not for platform admins.
+    "download_backups": frozenset({"owner", "admin", "developer"}),
+    "clone": frozenset({"owner", "admin"}),
 }
 
 
