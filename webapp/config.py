@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     stripe_api_key: SecretStr | None = Field(None, alias="STRIPE_API_KEY")
     stripe_webhook_secret: SecretStr | None = Field(None, alias="STRIPE_WEBHOOK_SECRET")
     stripe_api_base: str | None = Field(None, alias="STRIPE_API_BASE")
+    user_retention_days: int = Field(30, ge=1)
     billing_grace_days: int = Field(7, ge=0)
     inventory: str = "inventory/local"
     ssh_key_file: Path | None = None

@@ -10,6 +10,7 @@ from webapp.models.one_time_tokens import OneTimeToken
 from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
 from webapp.models.samples import DatabaseFigures, DatabaseSample, HostReport
+from webapp.models.user_deletions import UserDeletion
 from webapp.models.users import ApiKey, ApiKeyDatabase, AuthSession, User
 from webapp.models.webhooks import WebhookDelivery, WebhookEndpoint
 
@@ -40,6 +41,7 @@ __all__ = [
     "RunStep",
     "Subscription",
     "User",
+    "UserDeletion",
     "WebhookDelivery",
     "WebhookEndpoint",
 ]
