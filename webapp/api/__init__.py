@@ -12,6 +12,7 @@ from webapp.api import (
     drift,
     events,
     health,
+    hosts,
     members,
     operations,
     stripe_events,
@@ -29,6 +30,7 @@ APIS = (
     events.api,
     health.api,
     drift.api,
+    hosts.api,
 )
 
 
