@@ -46,7 +46,6 @@ SIGNED_IN: tuple[Blueprint, ...] = (
     factor_settings.blueprint,
     confirmation.blueprint,
 )
-SIGNED_OUT: tuple[Blueprint, ...] = (auth.blueprint, accounts.blueprint, federation.blueprint, viewing.blueprint)
 SIGNED_OUT: tuple[Blueprint, ...] = (
     auth.blueprint,
     accounts.blueprint,
@@ -54,6 +53,7 @@ SIGNED_OUT: tuple[Blueprint, ...] = (
     passkeys.blueprint,
     second_step.blueprint,
     passkey_sign_in.blueprint,
+    viewing.blueprint,
 )
 
 # Once, at import: a blueprint takes no more hooks after an app has registered it, and tests build several apps.

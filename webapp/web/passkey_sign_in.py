@@ -1,16 +1,16 @@
 """Signing in, finishing a sign-in and confirming by a passkey."""
 
-from flask import Blueprint, redirect, render_template, request
+from flask import Blueprint, redirect, render_template
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from webapp.http import current_session
 from webapp.limits import sign_in_limit
 from webapp.services import auth_sessions
-from webapp.services.actors import Actor
 from webapp.services.errors import LinkNotValid, SignInFailed
 from webapp.web import passkeys, second_step
 from webapp.web.auth import next_page
+from webapp.web.sessions import acting_visitor
 
 blueprint = Blueprint("passkey_sign_in", __name__)
 
@@ -28,10 +28,8 @@ def sign_in() -> Response:
 @sign_in_limit
 def confirm() -> Response:
     """The same person is still at the browser."""
-    if not current_user.is_authenticated:
-        raise SignInFailed("You are signed out.")
+    actor = acting_visitor()
     passkeys.check(current_user.user)
-    actor = Actor("user", current_user.user, ip=request.remote_addr)
     auth_sessions.confirm(current_session(), actor, current_user.auth_session, "passkey")
     current_session().commit()
     return redirect(next_page(), code=303)

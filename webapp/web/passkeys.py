@@ -9,9 +9,10 @@ from flask_login import current_user
 from webapp.http import current_session, public, resources
 from webapp.models import User
 from webapp.services import passkeys
-from webapp.services.errors import InvalidRequest, Unauthorized
+from webapp.services.errors import InvalidRequest
 from webapp.services.passkeys import Asked, RelyingParty
 from webapp.web.second_step import pending_user
+from webapp.web.sessions import acting_visitor
 
 blueprint = Blueprint("passkeys", __name__, url_prefix="/passkeys")
 TOKEN = "passkey_token"  # noqa: S105  # the name of the cookie's field
@@ -21,8 +22,7 @@ TOKEN = "passkey_token"  # noqa: S105  # the name of the cookie's field
 @public
 def create_options() -> Response:
     """For a new passkey of the signed-in user."""
-    if not current_user.is_authenticated:
-        raise Unauthorized("You are signed out. Sign in and try again.")
+    acting_visitor()
     return _answer(passkeys.ask_to_create(current_session(), require_party(), current_user.user))
 
 
