@@ -8,5 +8,6 @@ import "./passkeys.js";
 import "./shortcuts.js";
 import "./tabs.js";
 import "./toasts.js";
+import "./upload.js";
 
 document.documentElement.classList.add("js");
