@@ -19,6 +19,7 @@ BLUEPRINTS = (
     "databases_api",
     "backups_api",
     "deletions_api",
+    "moves_api",
     "allowlist_api",
     "members_api",
     "operations_api",
