@@ -10,10 +10,12 @@ from webapp.web import (
     admin,
     allowlist,
     auth,
+    backups,
     billing,
     changes,
     confirmation,
     databases,
+    deletions,
     federation,
     formatting,
     members,
@@ -24,12 +26,15 @@ from webapp.web import (
     security_settings,
     sessions,
     settings,
+    viewing,
 )
 from webapp.web.assets import asset_url
 
 SIGNED_IN: tuple[Blueprint, ...] = (
     databases.blueprint,
     changes.blueprint,
+    backups.blueprint,
+    deletions.blueprint,
     allowlist.blueprint,
     members.blueprint,
     operations.blueprint,
@@ -40,7 +45,7 @@ SIGNED_IN: tuple[Blueprint, ...] = (
     security_settings.blueprint,
     confirmation.blueprint,
 )
-SIGNED_OUT: tuple[Blueprint, ...] = (auth.blueprint, accounts.blueprint, federation.blueprint)
+SIGNED_OUT: tuple[Blueprint, ...] = (auth.blueprint, accounts.blueprint, federation.blueprint, viewing.blueprint)
 
 # Once, at import: a blueprint takes no more hooks after an app has registered it, and tests build several apps.
 for _blueprint in SIGNED_IN:
