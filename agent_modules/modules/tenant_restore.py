@@ -62,7 +62,8 @@ options:
             description: Digest that the file must have.
             type: str
           format:
-            description: What the file must be. By default that is seen by its first bytes, and the file may be one from elsewhere.
+            description:
+              - What the file must be. By default that is seen by its first bytes, and the file may be one from elsewhere.
             type: str
             choices: [auto, plain, plain_gzip, custom]
             default: auto

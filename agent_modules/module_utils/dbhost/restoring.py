@@ -122,7 +122,7 @@ def _restore(host: Host, wanted: Restore, progress: Progress, outcome: _Outcome)
 
 
 def _load(host: Host, wanted: Restore, database: str, path: Path, progress: Progress) -> list[str]:
-    """Load the file; the changes besides. Only what is no backup of ours may speak of owners and rights that are not here."""
+    """Load the file; the changes besides. A dump from elsewhere loses what it says of owners and rights."""
     source, foreign = wanted.source, Filter()
     with path.open("rb") as file, postgres.connect(host.user.cluster) as connection:
         dump = dump_text.opened(file, source.age_identity, source.format, progress)
