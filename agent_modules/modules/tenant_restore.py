@@ -63,7 +63,7 @@ options:
             type: str
           format:
             description:
-              - What the file must be. By default that is seen by its first bytes, and the file may be one from elsewhere.
+              - What the file must be. By default its first bytes say so, and the file may be one from elsewhere.
             type: str
             choices: [auto, plain, plain_gzip, custom]
             default: auto
