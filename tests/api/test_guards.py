@@ -51,6 +51,7 @@ RULES: dict[str, tuple[int, ...]] = {
     "POST databases_api.start": OPERATE,
     "POST databases_api.stop": OPERATE,
     "POST databases_api.restart": OPERATE,
+    "POST databases_api.clean_up": OPERATE,
     "GET allowlist_api.show": SEE,
     "PUT allowlist_api.replace": OPERATE,
     "GET members_api.index": SEE,
@@ -133,6 +134,10 @@ def test_everybody_gets_what_the_rule_says(
         row_id = shop.id if address.startswith("/api/v1/databases") else queued.id
         for person, expected in zip(PEOPLE, RULES[route], strict=True):
             reset(session, queued, STATES.get(endpoint, "succeeded"))
+            if endpoint == "databases_api.clean_up":
+                session.execute(text("UPDATE databases SET storage_state = 'shut'"))
+                session.execute(text("UPDATE operations SET created_at = now() - interval '2 days'"))
+                session.commit()
             member = a_member(session, shop)
             response = people[person].call(
                 method, address.replace("<id>", str(row_id)).replace("<member_id>", member), json=BODIES.get(endpoint),

@@ -26,6 +26,8 @@ KINDS = (
     "database.restart",
     "database.allowlist",
     "database.repair",
+    "database.storage_limit",
+    "database.clean_up",
 )
 
 OPEN = "state IN ('queued', 'running')"
