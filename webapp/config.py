@@ -14,7 +14,11 @@ SECRETS = (
     "DBHOST_ENCRYPTION_KEYS",
     "DBHOST_ADMIN_PASSWORD",
     "STRIPE_API_KEY",
+    "STRIPE_WEBHOOK_SECRET",
     "SMTP_URL",
+    "DBHOST_OIDC_CLIENT_SECRET",
+    "DBHOST_GITHUB_CLIENT_SECRET",
+    "DBHOST_GOOGLE_CLIENT_SECRET",
 )
 
 
@@ -38,10 +42,25 @@ class Settings(BaseSettings):
     default_plan: str | None = None
     plans_file: Path | None = None
     stripe_api_key: SecretStr | None = Field(None, alias="STRIPE_API_KEY")
+    stripe_webhook_secret: SecretStr | None = Field(None, alias="STRIPE_WEBHOOK_SECRET")
+    stripe_api_base: str | None = Field(None, alias="STRIPE_API_BASE")
+    billing_grace_days: int = Field(7, ge=0)
     inventory: str = "inventory/local"
+    ssh_key_file: Path | None = None
     smtp_url: SecretStr | None = Field(None, alias="SMTP_URL")
     mail_from: str | None = None
     sign_up: Literal["open", "invite", "closed"] = "invite"
+    oidc_issuer: str | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret: SecretStr | None = None
+    oidc_name: str = "single sign-on"
+    oidc_trust: Literal["verified", "all", "none"] = "verified"
+    oidc_sign_up: bool = True
+    github_client_id: str | None = None
+    github_client_secret: SecretStr | None = None
+    github_url: str = "https://github.com"
+    google_client_id: str | None = None
+    google_client_secret: SecretStr | None = None
 
     web_processes: int = Field(2, ge=1)
     web_threads: int = Field(128, ge=4)
@@ -87,6 +106,11 @@ class Settings(BaseSettings):
     @property
     def base_url(self) -> str:
         return self.web_url or f"http://{self.public_host}:{self.web_port}"
+
+    @property
+    def worker_key(self) -> Path:
+        """The private key by which the worker enters hosts; its public half lies beside it."""
+        return (self.ssh_key_file or self.home / "ssh" / "worker").absolute()
 
     @property
     def https(self) -> bool:

@@ -13,7 +13,7 @@ description:
   - Reads and changes nothing; the same in check mode.
   - Looks at PostgreSQL as the provisioner, and enters no tenant database. Sizes are those of the databases it owns.
   - Looks at PgBouncer by the console that its own OS user has over its closed socket, with C(SHOW) alone. Root acts as
-    the owner of that socket's folder.
+    the owner of that socket's folder. Where PgBouncer's OS user is another, by a command that gives figures alone.
   - Of clients it keeps how many there are and when the newest came, neither who nor from where, and no query.
   - A part that cannot be had is null and named in C(problems); the module does not fail for it.
 options:
@@ -44,6 +44,14 @@ options:
     description: Port of PgBouncer, at which the certificate is looked at too.
     type: int
     default: 6432
+  pgbouncer_figures_command:
+    description: Command that prints PgBouncer's figures as JSON, where its console is closed to whoever runs this.
+    type: list
+    elements: str
+    default: []
+  certificate_problem_file:
+    description: File with the reason why a renewed certificate is not shown, where there is one.
+    type: path
 attributes:
   check_mode:
     support: full
@@ -71,6 +79,7 @@ report:
     disks: [{purpose: data, path: /var/lib/postgresql, total_bytes: 1, free_bytes: 1}]
     memory: {total_bytes: 1, available_bytes: 1}
     load: {one: 0.1, five: 0.1, fifteen: 0.1, processors: 2}
+    certificate_begins_at: "2026-10-01T00:00:00Z"
     certificate_expires_at: "2027-01-01T00:00:00Z"
     postgres: {version: "18.0", max_connections: 400, connections: 9, started_at: "2026-11-01T00:00:00Z"}
     pgbouncer: {version: 1.24.1, max_clients: 4000, clients_active: 1, clients_waiting: 0, longest_wait_s: 0}
@@ -106,6 +115,8 @@ OPTIONS = {
     "wal_dir": {"type": "path"},
     "pgbouncer_socket_dir": {"type": "path", "required": True},
     "pgbouncer_port": {"type": "int", "default": 6432},
+    "pgbouncer_figures_command": {"type": "list", "elements": "str", "default": []},
+    "certificate_problem_file": {"type": "path"},
 }
 
 
@@ -121,6 +132,8 @@ def main() -> None:
         wal_dir=given["wal_dir"] or given["data_dir"],
         pgbouncer_socket_dir=given["pgbouncer_socket_dir"],
         pgbouncer_port=given["pgbouncer_port"],
+        pgbouncer_figures_command=given["pgbouncer_figures_command"],
+        certificate_problem_file=given["certificate_problem_file"],
     )
     module.exit_json(changed=False, report=host_figures.report(host))
 

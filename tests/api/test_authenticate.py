@@ -61,9 +61,8 @@ def test_a_signed_in_browser_gets_nothing(alice: Caller, nobody: Caller, session
     alice.user.password_hash = hash_password("correct horse battery")
     session.merge(alice.user)
     session.commit()
-    signed_in = auth_sessions.sign_in(
-        session, "alice@example.com", "correct horse battery", ip="127.0.0.1", user_agent=None
-    )
+    user = auth_sessions.check_password(session, "alice@example.com", "correct horse battery")
+    signed_in = auth_sessions.start(session, user, ip="127.0.0.1", user_agent=None)
     session.commit()
     nobody.client.set_cookie("dbhost_session", signed_in.token)
     assert nobody.client.get("/settings").status_code == 200

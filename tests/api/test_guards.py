@@ -24,6 +24,7 @@ BLUEPRINTS = (
     "drift_api",
     "probes",
     "api_docs",
+    "stripe_events",
 )
 LEVELS = ("admin", "developer", "viewer")
 PEOPLE = ("owner", "selected", "elsewhere", "stranger", "platform admin", "banned", "anonymous", *LEVELS)
@@ -37,6 +38,7 @@ REMOVE = (204, 204, 404, 404, 204, 401, 401, 204, 404, 404)
 SEE = (200, 200, 404, 404, 200, 401, 401, 200, 200, 200)
 LIST = (200, 200, 200, 200, 200, 401, 401, 200, 200, 200)
 PUBLIC = (200,) * 10
+OFF = (404,) * 10
 ADMIN = (404, 404, 404, 404, 200, 401, 401, 404, 404, 404)
 ADMIN_QUEUES = (404, 404, 404, 404, 202, 401, 401, 404, 404, 404)
 RULES: dict[str, tuple[int, ...]] = {
@@ -73,6 +75,7 @@ RULES: dict[str, tuple[int, ...]] = {
     "GET probes.metrics": PUBLIC,
     "GET api_docs.document": PUBLIC,
     "GET api_docs.show": PUBLIC,
+    "POST stripe_events.take": OFF,
 }
 BODIES: dict[str, Any] = {
     "databases_api.create": {"name": "fresh", "displayName": "Fresh"},

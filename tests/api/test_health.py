@@ -19,8 +19,8 @@ def test_health(alice: Caller, charlie: Caller, nobody: Caller, shop: Database) 
     [host] = body["hosts"]
     assert body["status"] == "healthy"
     known = {
-        "name": "db1", "state": "active", "databases": 1, "capacity": 5000, "openOperations": 0, "oldestOpenS": 0.0,
-        "disks": [], "problems": [],
+        "name": "db1", "state": "active", "region": "default", "databases": 1, "capacity": 5000,
+        "openOperations": 0, "oldestOpenS": 0.0, "disks": [], "problems": [],
     }  # fmt: skip
     assert {name: host[name] for name in known} == known
     assert {value for name, value in host.items() if name not in known} == {None}
@@ -38,6 +38,15 @@ def test_a_report_gives_the_figures(alice: Caller, host: Host, session: Session)
     assert (found["postgresVersion"], found["pgbouncerVersion"], found["load"]) == ("18.0", "1.24.1", 0.5)
     assert (found["clientsActive"], found["maxClients"], found["memoryAvailableBytes"]) == (3, 4000, 50)
     assert None not in (found["certificateExpiresAt"], found["reportedAt"])
+
+
+def test_a_certificate_of_a_few_days_is_well_until_its_last_ones(alice: Caller, host: Host, session: Session) -> None:
+    now = datetime.now(UTC)
+    short = {"certificate_begins_at": now - timedelta(hours=40), "certificate_expires_at": now + timedelta(hours=32)}
+    keep(session, host, make_report(**short))
+    assert alice.get("/api/v1/health").get_json()["status"] == "healthy"
+    keep(session, host, make_report(**{**short, "certificate_expires_at": now + timedelta(hours=7)}))
+    assert alice.get("/api/v1/health").get_json()["status"] == "degraded"
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from tests.browser.scripted_worker import ScriptedWorker
 from tests.support.cluster import Cluster
 from tests.support.servers import free_ports
+from tests.support.stripe_account import stripe_account
 from webapp.db import make_engine, make_sessions
 from webapp.models import User
 from webapp.services import hosts, users
@@ -43,7 +44,7 @@ class Site:
         """A new user with the password that all have."""
         with self.sessions() as session:
             email = f"alice-{uuid.uuid4().hex[:6]}@example.com"
-            user = users.create_user(session, SYSTEM, email, PASSWORD, plan="business", **values)
+            user = users.create_user(session, SYSTEM, email, PASSWORD, **({"plan": "business"} | values))
             session.commit()
             return user
 
@@ -58,18 +59,21 @@ def site(cluster: Cluster, control_template: str, tmp_path_factory: pytest.TempP
         hosts.ensure_host(session, SYSTEM, "local", "127.0.0.1", 6432)
         session.commit()
     [port] = free_ports(1)
+    address = f"http://127.0.0.1:{port}"
     home = tmp_path_factory.mktemp("home")
-    process = subprocess.Popen([sys.executable, "-m", "webapp.serve"], cwd=ROOT, env=environment(url, port, home))
     worker = ScriptedWorker(sessions)
-    worker.start()
-    try:
-        wait_for(f"http://127.0.0.1:{port}/healthz", process)
-        yield Site(f"http://127.0.0.1:{port}", sessions, worker)
-    finally:
-        worker.stop()
-        process.terminate()
-        process.wait(20)
-        engine.dispose()
+    with stripe_account(f"{address}/webhooks/stripe") as account:
+        values = environment(url, port, home) | account.settings
+        process = subprocess.Popen([sys.executable, "-m", "webapp.serve"], cwd=ROOT, env=values)
+        worker.start()
+        try:
+            wait_for(f"{address}/healthz", process)
+            yield Site(address, sessions, worker)
+        finally:
+            worker.stop()
+            process.terminate()
+            process.wait(20)
+            engine.dispose()
 
 
 def environment(url: str, port: int, home: Path) -> dict[str, str]:

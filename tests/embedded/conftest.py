@@ -13,7 +13,7 @@ from webapp.embedded.environment import Stack
 def stack(tmp_path: Path) -> Stack:
     loaded = environment.load({"DBHOST_HOME": str(tmp_path / "home")})
     me = environment.user_name(loaded_uid())
-    alone = replace(loaded, as_root=False, postgres_user=me, agent_user=me, web_user=me)
+    alone = replace(loaded, as_root=False, postgres_user=me, agent_user=me, web_user=me, dump_user=me)
     layout.ensure(alone)
     return alone
 

@@ -119,7 +119,7 @@ def test_the_agent_may_reload_pgbouncer_and_nothing_else(fleet: Fleet) -> None:
     ):
         refuses(host, f"sudo -u dbhost-agent {command}")
     refuses(host, "sudo -u pgbouncer psql -U dbhost_provisioner -d postgres -c 'SELECT 1'")
-    refuses(host, "sudo -u dbhost-agent cat /etc/pgbouncer/tls/server.key")
+    refuses(host, "sudo -u dbhost-agent cat /etc/dbhost/tls/server.key")
 
 
 def test_the_workers_key_opens_no_terminal_and_no_tunnel(fleet: Fleet) -> None:

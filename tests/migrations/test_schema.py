@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from tests.support.cluster import Cluster
 from webapp import database_admin, models
-from webapp.models import databases, drift, one_time_tokens, operations, records, users, webhooks
+from webapp.models import billing, databases, drift, one_time_tokens, operations, records, users, webhooks
 from webapp.models.base import Base
 
 CHECKED = {
@@ -37,6 +37,7 @@ CHECKED = {
     "ck_users_platform_role": users.PLATFORM_ROLES,
     "ck_users_state": users.USER_STATES,
     "ck_api_keys_scope": users.KEY_SCOPES,
+    "ck_subscriptions_status": billing.SUBSCRIPTION_STATUSES,
     "ck_webhook_endpoints_state": webhooks.ENDPOINT_STATES,
     "ck_webhook_deliveries_state": webhooks.DELIVERY_STATES,
 }

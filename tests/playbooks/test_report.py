@@ -58,7 +58,9 @@ def test_what_is_there_is_reported(dataplane: DataPlane, shop: str) -> None:
 
 
 def test_the_certificate_is_the_one_that_clients_see(dataplane: DataPlane) -> None:
-    left = datetime.fromisoformat(look(dataplane)["certificate_expires_at"]) - datetime.now(UTC)
+    found = look(dataplane)
+    left = datetime.fromisoformat(found["certificate_expires_at"]) - datetime.now(UTC)
+    assert datetime.fromisoformat(found["certificate_begins_at"]) <= datetime.now(UTC)
     assert timedelta(hours=23) < left < timedelta(hours=25)
 
 

@@ -26,7 +26,8 @@ PASSWORD = "correct horse battery"
 
 
 def sign_in(session: Session, email: str = "alice@example.com", password: str = PASSWORD) -> auth_sessions.SignedIn:
-    return auth_sessions.sign_in(session, email, password, ip="192.0.2.1", user_agent="Test")
+    user = auth_sessions.check_password(session, email, password)
+    return auth_sessions.start(session, user, ip="192.0.2.1", user_agent="Test")
 
 
 def test_sign_in_works_whatever_the_case_of_the_email(session: Session, alice: Actor) -> None:

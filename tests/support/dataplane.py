@@ -34,6 +34,7 @@ class DataPlane:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="dbhost-dp-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
         self.user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+        self.dump_user = "daemon" if os.geteuid() == 0 else self.user
         self.postgres_port, self.pgbouncer_port = free_ports(2)
         self.state_dir, self.config_dir = self.folder / "host", self.folder / "pgbouncer"
         self.socket_dir, self.console_dir = self.folder / "run", self.folder / "console"
@@ -102,6 +103,8 @@ class DataPlane:
             "pgbouncer_executable": pgbouncer_executable(),
             "pgbouncer_port": self.pgbouncer_port,
             "postgres_data_dir": str(self.data_dir),
+            "postgres_bin_dir": str(Path(postgres_tool("pg_dump")).parent),
+            "dbhost_dump_user": self.dump_user,
         }
 
     def inventory(self, *hosts: str) -> Path:
@@ -233,6 +236,7 @@ class DataPlane:
                 "postgres_maintenance_work_mem_mb": 64,
                 "postgres_os_user": self.user,
                 "postgres_provisioner_os_users": sorted({self.user, "root"}),
+                "postgres_tenant_os_users": [self.dump_user],
                 "pgbouncer_tls_cert_file": str(self.ca),
                 "pgbouncer_tls_key_file": str(self.folder / "server.key"),
             }

@@ -21,7 +21,7 @@ from tests.browser.scripted_worker import ScriptedWorker
 from webapp.app import create_app
 from webapp.config import settings
 from webapp.models import Database, User
-from webapp.services import databases, hosts, plans, users
+from webapp.services import billing, databases, hosts, plans, users
 from webapp.services.actors import SYSTEM, Actor
 from webapp.services.databases import DatabaseSpec
 from webapp.services.passwords import hash_password
@@ -29,7 +29,7 @@ from webapp.services.vault import vault
 
 PASSWORD = "correct horse battery"
 TOKEN = re.compile(r'name="csrf-token" content="([^"]+)"')
-CACHED = (settings, vault, plans.all_plans)
+CACHED = (settings, vault, plans.all_plans, billing.gateway)
 
 
 @lru_cache(maxsize=1)
@@ -72,7 +72,7 @@ def app(control_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> It
     monkeypatch.setenv("DATABASE_URL", control_url)
     monkeypatch.setenv("DBHOST_SECRET_KEY", "test")
     monkeypatch.setenv("DBHOST_TESTING", "true")
-    monkeypatch.setenv("DBHOST_DEFAULT_PLAN", "business")
+    monkeypatch.setenv("DBHOST_DEFAULT_PLAN", os.environ.get("DBHOST_DEFAULT_PLAN", "business"))
     monkeypatch.setenv("DBHOST_ENCRYPTION_KEYS", base64.urlsafe_b64encode(os.urandom(32)).decode())
     for cached in CACHED:
         cached.cache_clear()

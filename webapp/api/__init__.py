@@ -2,7 +2,19 @@
 
 from flask_openapi.openapi import OpenAPI
 
-from webapp.api import allowlist, auth, databases, docs, drift, events, health, members, operations, waiting
+from webapp.api import (
+    allowlist,
+    auth,
+    databases,
+    docs,
+    drift,
+    events,
+    health,
+    members,
+    operations,
+    stripe_events,
+    waiting,
+)
 
 
 def register(app: OpenAPI) -> None:
@@ -11,5 +23,5 @@ def register(app: OpenAPI) -> None:
     app.after_request(auth.set_headers)
     for blueprint in (databases.api, allowlist.api, members.api, operations.api, events.api, health.api, drift.api):
         app.register_api(blueprint)
-    for plain in (health.probes, docs.pages):
+    for plain in (health.probes, docs.pages, stripe_events.blueprint):
         app.register_blueprint(plain)

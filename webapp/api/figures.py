@@ -20,7 +20,8 @@ class DiskHealth(Answer):
 
 class HostHealth(Answer):
     name: str
-    state: Literal["active", "draining", "offline"]
+    state: Literal["enrolling", "active", "draining", "offline"]
+    region: str
     databases: int
     capacity: int
     open_operations: int
@@ -97,6 +98,7 @@ def of_host(row: health.HostFigures) -> HostHealth:
     return HostHealth(
         name=row.name,
         state=cast(Any, row.state),
+        region=row.region,
         databases=row.databases,
         capacity=row.capacity,
         open_operations=row.open_operations,

@@ -43,6 +43,7 @@ class Stack:
     postgres_user: str
     agent_user: str
     web_user: str
+    dump_user: str
     external_database_url: str | None = None
 
     @property
@@ -56,6 +57,11 @@ class Stack:
     @property
     def supervisor_socket(self) -> Path:
         return self.socket_dir / "supervisor.sock"
+
+    @property
+    def dump_socket(self) -> Path:
+        """Where the agent asks for the programs that run as the OS user of dumps."""
+        return self.socket_dir / "dumps" / "socket"
 
     @property
     def pgbouncer_executable(self) -> Path:
@@ -121,6 +127,7 @@ def load(environ: Mapping[str, str]) -> Stack:
         postgres_user="dbhost-postgres" if as_root else me,
         agent_user="dbhost-agent" if as_root else me,
         web_user="dbhost-web" if as_root else me,
+        dump_user="dbhost-dump" if as_root else me,
         external_database_url=environ.get("DATABASE_URL") or None,
     )
 
@@ -179,6 +186,7 @@ def playbook_environment(stack: Stack) -> dict[str, str]:
         "DBHOST_POSTGRES_USER": stack.postgres_user,
         "DBHOST_AGENT_USER": stack.agent_user,
         "DBHOST_WEB_USER": stack.web_user,
+        "DBHOST_DUMP_USER": stack.dump_user,
         "DBHOST_PUBLIC_HOST": stack.public_host,
         "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
     }

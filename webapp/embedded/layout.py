@@ -17,6 +17,7 @@ SOCKET_PATH_LIMIT = 107
 CONTENTS = (
     "secrets",
     "tls",
+    "ssh",
     "bin",
     "postgres",
     "pgbouncer",
@@ -49,6 +50,7 @@ def folders(stack: Stack) -> list[Folder]:
         Folder(home, root, top),
         Folder(home / "secrets", root, top),
         Folder(home / "tls", root, 0o755),
+        Folder(home / "ssh", agent, 0o711),
         Folder(home / "bin", root, 0o755),
         Folder(home / "postgres", root, top),
         Folder(home / "postgres" / "data", postgres, 0o700),
@@ -61,6 +63,7 @@ def folders(stack: Stack) -> list[Folder]:
         Folder(stack.socket_dir, root, top),
         Folder(stack.socket_dir / "postgres", postgres, 0o711),
         Folder(stack.socket_dir / "pgbouncer", agent, 0o700),
+        Folder(stack.socket_dir / "dumps", stack.dump_user, 0o711),
     ]
 
 

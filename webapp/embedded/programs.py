@@ -40,6 +40,19 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
+def names(stack: Stack) -> list[str]:
+    """The programs that a running stack has, in the order in which they start."""
+    return ["postgres", "pgbouncer", *(["dumps"] if stack.as_root else []), "web", "worker"]
+
+
+def dumps(stack: Stack) -> Program:
+    """What the agent asks to run pg_dump and psql; an ordinary user's agent is the OS user of dumps itself."""
+    script = CHECKOUT / "agent_modules" / "module_utils" / "dbhost" / "dump_programs.py"
+    command = [sys.executable, "-I", str(script), "--bin-dir", str(postgres_bin())]
+    command += ["--listen", str(stack.dump_socket), "--allow", stack.agent_user]
+    return Program("dumps", command, stack.dump_user, Path("/"), "TERM", 10)
+
+
 def programs(stack: Stack, environ: Mapping[str, str]) -> list[Program]:
     python = sys.executable
     data, pgbouncer = stack.home / "postgres" / "data", stack.home / "pgbouncer"
@@ -66,6 +79,7 @@ def programs(stack: Stack, environ: Mapping[str, str]) -> list[Program]:
             30,
             worker_environment(stack, environ),
         ),
+        *([dumps(stack)] if stack.as_root else []),
     ]
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from webapp.embedded import hosts, layout, supervisor
+from webapp.embedded import hosts, layout, programs, supervisor
 from webapp.embedded.environment import Stack
-
-PROGRAMS = ("postgres", "pgbouncer", "web", "worker")
 
 
 def status(stack: Stack) -> dict[str, Any]:
@@ -17,7 +15,7 @@ def status(stack: Stack) -> dict[str, Any]:
     return {
         "url": stack.url,
         "pgbouncer": {"host": stack.public_host, "port": stack.pgbouncer_port},
-        "processes": [process(name, known.get(name)) for name in PROGRAMS],
+        "processes": [process(name, known.get(name)) for name in programs.names(stack)],
         "hosts": hosts.status(stack),
     }
 

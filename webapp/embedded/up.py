@@ -54,7 +54,6 @@ def up(stack: Stack, environ: Mapping[str, str], progress: Progress, host_count:
     with alone(stack, progress):
         count = max(host_count, len(hosts.known(stack)))
         fleet = hosts.up(stack, count, progress) if count else []
-        environ = {**environ, **({"DBHOST_INVENTORY": str(hosts.inventory(stack))} if fleet else {})}
         prepare(stack, environ, progress)
         start_supervisor(stack, environ, progress)
         converge_host(stack, progress)
@@ -138,6 +137,8 @@ def start_control_plane(
     stack: Stack, environ: Mapping[str, str], progress: Progress, fleet: list[FleetHost]
 ) -> Started:
     with progress.step("Start the web app and the worker"):
+        if stack.as_root:
+            supervisor.start_program(stack, "dumps")
         supervisor.start_program(stack, "web")
         supervisor.start_program(stack, "worker")
         admin = control.ensure_admin(stack, environ)

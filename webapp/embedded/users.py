@@ -11,7 +11,7 @@ from typing import Any
 
 from webapp.embedded.environment import Stack, StackError
 
-USERS = ("dbhost-postgres", "dbhost-agent", "dbhost-web")
+USERS = ("dbhost-postgres", "dbhost-agent", "dbhost-web", "dbhost-dump")
 
 
 def missing() -> list[str]:

@@ -1,8 +1,10 @@
 """The control database's tables, one file per aggregate."""
 
 from webapp.models.base import Base
+from webapp.models.billing import BillingEvent, Subscription
 from webapp.models.databases import AllowlistEntry, Database, Host, Member
 from webapp.models.drift import Difference, HostCheck
+from webapp.models.identities import Identity
 from webapp.models.one_time_tokens import OneTimeToken
 from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
@@ -17,6 +19,7 @@ __all__ = [
     "AuditEvent",
     "AuthSession",
     "Base",
+    "BillingEvent",
     "Database",
     "DatabaseFigures",
     "DatabaseSample",
@@ -25,12 +28,14 @@ __all__ = [
     "HostCheck",
     "HostReport",
     "IdempotencyKey",
+    "Identity",
     "Member",
     "OneTimeToken",
     "Operation",
     "RateCounter",
     "Run",
     "RunStep",
+    "Subscription",
     "User",
     "WebhookDelivery",
     "WebhookEndpoint",

@@ -10,10 +10,11 @@ from sqlalchemy.orm import Session
 from webapp.config import settings
 from webapp.gateways.mail import Mail
 from webapp.models import User
-from webapp.services import audit, auth_sessions, mails, one_time_tokens, users
+from webapp.services import audit, auth_sessions, identities, mails, one_time_tokens, users
 from webapp.services.actors import Actor
 from webapp.services.errors import Conflict, LinkNotValid, NotAllowed
 from webapp.services.guards import mark_authorized
+from webapp.services.identities import Claims
 
 
 def require_sign_up(mode: str | None = None) -> None:
@@ -33,11 +34,33 @@ def request_sign_up(session: Session, actor: Actor, email: str) -> Mail:
     return mails.sign_up(email, one_time_tokens.issue(session, "sign_up", email=email))
 
 
+def request_federated_sign_up(
+    session: Session, actor: Actor, email: str, issuer: str, subject: str, may_sign_up: bool
+) -> Mail:
+    """The mail that proves an address which a provider did not vouch for, before an account is made with it.
+
+    Raises NotAllowed or ValidationFailed.
+    """
+    mark_authorized()
+    email = users.check_email(email)
+    audit.record(session, actor, "user.request_sign_up", email, details={"issuer": issuer})
+    if users.by_email(session, email):
+        return mails.has_account(email)
+    if not may_sign_up:
+        raise NotAllowed("The provider does not vouch for this address, and no account may be made with it.")
+    details = {"issuer": issuer, "subject": subject}
+    return mails.sign_up(email, one_time_tokens.issue(session, "sign_up", email=email, details=details))
+
+
 def finish_sign_up(session: Session, actor: Actor, token: str, password: str) -> User:
     """Make the user whose address the link proves. Raises LinkNotValid, ValidationFailed or Conflict."""
     mark_authorized()
     found = one_time_tokens.use(session, "sign_up", token)
-    return users.create_user(session, actor, found.email or "", password)
+    user = users.create_user(session, actor, found.email or "", password)
+    if "issuer" in found.details:
+        claims = Claims(found.details["issuer"], found.details["subject"], user.email, verified=True, may_sign_up=True)
+        identities.link(session, actor, user, claims)
+    return user
 
 
 def request_reset(session: Session, actor: Actor, email: str) -> Mail | None:

@@ -28,11 +28,6 @@ class SignedIn:
     token: str = field(repr=False)
 
 
-def sign_in(session: Session, email: str, password: str, *, ip: str | None, user_agent: str | None) -> SignedIn:
-    """Start a session by password alone. Raises SignInFailed."""
-    return start(session, check_password(session, email, password), ip=ip, user_agent=user_agent)
-
-
 def check_password(session: Session, email: str, password: str) -> User:
     """The active user with this password. Raises SignInFailed, always with the same words and in the same time."""
     mark_authorized()

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from webapp.config import settings
-from webapp.models import Database, Operation
+from webapp.models import Database, Host, Operation
 from webapp.models.databases import GENERATIONS
 from webapp.services import access, audit, hosts, operations, plans, users
 from webapp.services.actors import Actor
@@ -154,16 +154,19 @@ def credentials(database: Database) -> Credentials:
 
 
 def connection_string(database: Database, password: str) -> str:
-    """The libpq URI of *database*; with the local CA's file where the host is this machine."""
+    """The libpq URI of *database*, by which a client can prove that it speaks to the right host."""
     host = database.host.public_host
-    ca_file = settings().ca_file
-    options = {"sslmode": "require"}
-    if ca_file is not None and host in LOOPBACK:
-        options = {"sslmode": "verify-full", "sslrootcert": str(ca_file)}
     address = f"[{host}]" if ":" in host else host
     name = quote(database.name, safe="")
     where = f"{address}:{database.host.pgbouncer_port}/{name}"
-    return f"postgresql://{name}:{quote(password, safe='')}@{where}?{urlencode(options, safe='/')}"
+    return f"postgresql://{name}:{quote(password, safe='')}@{where}?{urlencode(tls_options(database.host), safe='/')}"
+
+
+def tls_options(host: Host) -> dict[str, str]:
+    """What a client says of TLS. The authority's file has its place on this machine; elsewhere, where one saved it."""
+    ca_file = settings().ca_file
+    root = host.tls_root or (str(ca_file) if ca_file is not None and host.public_host in LOOPBACK else None)
+    return {"sslmode": "require"} if root is None else {"sslmode": "verify-full", "sslrootcert": root}
 
 
 def lock(session: Session, database: Database) -> None:

@@ -97,10 +97,29 @@ class ConfirmationNeeded(ServiceError):
         super().__init__(message)
 
 
+class AddressNotVerified(ServiceError):
+    """An identity provider did not vouch for the address, or is not trusted to."""
+
+    code, status, title = "ADDRESS_NOT_VERIFIED", 403, "Address not verified"
+
+
+class ProviderFailed(ServiceError):
+    """An identity provider is away, or its answer cannot be used; nothing of the answer is told."""
+
+    code, status, title = "PROVIDER_FAILED", 401, "Sign-in failed"
+
+
 class MemberNotFound(NotFound):
     """Missing, or a member of another database."""
 
     def __init__(self, message: str = "There is no such member.") -> None:
+        super().__init__(message)
+
+
+class HostNotFound(NotFound):
+    """Missing, removed, or not for this actor to know of."""
+
+    def __init__(self, message: str = "There is no such host.") -> None:
         super().__init__(message)
 
 
@@ -145,6 +164,12 @@ class HostUnavailable(ServiceError):
     """The host cannot be reached, or there is none; what was queued stays queued."""
 
     code, status, title = "HOST_UNAVAILABLE", 503, "Host unavailable"
+
+
+class BillingUnavailable(ServiceError):
+    """Stripe cannot be reached, or did not do what it was asked."""
+
+    code, status, title = "SERVICE_UNAVAILABLE", 503, "Billing unavailable"
 
 
 class OperationFailed(ServiceError):

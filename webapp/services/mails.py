@@ -64,6 +64,13 @@ If that was not you, choose a new one at {link("/forgot-password")}"""
     return _mail(to, "Your DBHost password has changed", text)
 
 
+def payment_failed(to: str, until: str) -> Mail:
+    text = f"""Your payment for DBHost failed. Your plan stays until {until}; nothing is deleted afterwards either.
+
+Change the card here, and all is as before: {link("/settings/billing")}"""
+    return _mail(to, "Your payment failed", text)
+
+
 def test(to: str) -> Mail:
     return _mail(to, "A test from DBHost", "Mail from this installation arrives.")
 

@@ -16,12 +16,16 @@ PACKAGED = Path(__file__).parent.parent / "plans.toml"
 
 
 class Plan(BaseModel):
-    """What a plan costs and allows; no price means by contact."""
+    """What a plan costs and allows; no price means by contact.
+
+    `stripe_price` is the id of a monthly price made at Stripe; without it one is made from `price_cents_a_month`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     title: str
     price_cents_a_month: int | None = None
+    stripe_price: str | None = None
     databases: int
     storage_bytes: int
     api: bool

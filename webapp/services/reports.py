@@ -72,6 +72,7 @@ class Report(Part):
     disks: list[Disk] | None
     memory: Memory | None
     load: Load | None
+    certificate_begins_at: datetime | None = None
     certificate_expires_at: datetime | None
     postgres: Postgres | None
     pgbouncer: PgBouncer | None

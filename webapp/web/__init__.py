@@ -10,14 +10,18 @@ from webapp.web import (
     admin,
     allowlist,
     auth,
+    billing,
     changes,
     confirmation,
     databases,
+    federation,
     formatting,
     members,
     operations,
     pages,
+    providers,
     security,
+    security_settings,
     sessions,
     settings,
 )
@@ -31,10 +35,12 @@ SIGNED_IN: tuple[Blueprint, ...] = (
     operations.blueprint,
     activity.blueprint,
     settings.blueprint,
+    billing.blueprint,
     *admin.BLUEPRINTS,
+    security_settings.blueprint,
     confirmation.blueprint,
 )
-SIGNED_OUT: tuple[Blueprint, ...] = (auth.blueprint, accounts.blueprint)
+SIGNED_OUT: tuple[Blueprint, ...] = (auth.blueprint, accounts.blueprint, federation.blueprint)
 
 # Once, at import: a blueprint takes no more hooks after an app has registered it, and tests build several apps.
 for _blueprint in SIGNED_IN:
@@ -53,5 +59,6 @@ def register(app: Flask) -> None:
     app.after_request(security.set_headers)
     app.jinja_env.globals.update(asset_url=asset_url, csp_nonce=security.csp_nonce)
     formatting.register(app)
+    providers.register(app)
     for blueprint in (*SIGNED_IN, *SIGNED_OUT, pages.blueprint):
         app.register_blueprint(blueprint)

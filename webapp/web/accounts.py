@@ -10,10 +10,10 @@ from werkzeug.wrappers import Response
 from webapp.gateways.mail import Mail
 from webapp.http import current_session, public, resources
 from webapp.limits import client_address, count, part_of
-from webapp.services import accounts, auth_sessions, one_time_tokens
+from webapp.services import accounts, one_time_tokens
 from webapp.services.actors import Actor
 from webapp.services.errors import Conflict, LinkNotValid, NotAllowed, ValidationFailed
-from webapp.web.sessions import begin
+from webapp.web.auth import enter
 
 blueprint = Blueprint("accounts", __name__)
 
@@ -47,11 +47,7 @@ def finish_sign_up() -> Response | tuple[str, int]:
         user = accounts.finish_sign_up(database_session, somebody(), token, _chosen_password())
     except ValidationFailed as error:
         return _password_form_again("sign_up", "accounts/finish.html", error)
-    signed_in = auth_sessions.start(
-        database_session, user, ip=request.remote_addr, user_agent=request.user_agent.string, method="sign_up"
-    )
-    database_session.commit()
-    return begin(signed_in.token, url_for("databases.index"))
+    return enter(user, "sign_up", url_for("databases.index"))
 
 
 @blueprint.get("/forgot-password")

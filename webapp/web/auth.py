@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response
 
 from webapp.http import current_actor, current_session, public
 from webapp.limits import count_failure, refuse_past, sign_in_limit
+from webapp.models import User
 from webapp.services import auth_sessions
 from webapp.services.errors import SignInFailed
 from webapp.web.sessions import begin, forget, require_visitor
@@ -29,17 +30,22 @@ def sign_in_form() -> Response | str:
 def sign_in() -> Response | tuple[str, int]:
     """Start a session. What the form's cookie held before is dropped, its CSRF token too."""
     email, password = request.form.get("email", ""), request.form.get("password", "")
-    database_session = current_session()
     refuse_past(email)
     try:
-        signed_in = auth_sessions.sign_in(
-            database_session, email, password, ip=request.remote_addr, user_agent=request.user_agent.string
-        )
+        user = auth_sessions.check_password(current_session(), email, password)
     except SignInFailed as error:
         count_failure(email)
         return render_template("sign_in.html", email=email, next=request.form.get("next", ""), problem=str(error)), 401
-    database_session.commit()
-    return begin(signed_in.token, next_page())
+    return enter(user, "password", next_page())
+
+
+def enter(user: User, method: str, address: str) -> Response:
+    """Start a session of somebody who has proven who they are, and go on to *address*."""
+    signed_in = auth_sessions.start(
+        current_session(), user, ip=request.remote_addr, user_agent=request.user_agent.string, method=method
+    )
+    current_session().commit()
+    return begin(signed_in.token, address)
 
 
 @blueprint.post("/sign-out")

@@ -4,11 +4,12 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from webapp.http import current_actor, current_session
+from webapp.http import current_actor, current_session, resources
 from webapp.limits import count_failure, refuse_past, sign_in_limit
-from webapp.services import auth_sessions, guards
+from webapp.services import auth_sessions, guards, identities
 from webapp.services.errors import ConfirmationNeeded
 from webapp.services.passwords import matches
+from webapp.web import providers
 from webapp.web.auth import next_page
 from webapp.web.sessions import any_user
 
@@ -19,7 +20,7 @@ blueprint = Blueprint("confirmation", __name__, url_prefix="/confirm")
 @any_user
 def form() -> str:
     """Ask for the password."""
-    return render_template("accounts/confirm.html", next=request.args.get("next", ""))
+    return _page(request.args.get("next", ""))
 
 
 @blueprint.post("")
@@ -31,10 +32,17 @@ def confirm() -> Response | tuple[str, int]:
     refuse_past(user.email)
     if not matches(user.password_hash, request.form.get("password", "")):
         count_failure(user.email)
-        return render_template("accounts/confirm.html", next=next_address, problem="The password is wrong."), 401
+        return _page(next_address, problem="The password is wrong."), 401
     auth_sessions.confirm(current_session(), current_actor(), current_user.auth_session, "password")
     current_session().commit()
     return redirect(next_page(), code=303)
+
+
+def _page(next_address: str, problem: str | None = None) -> str:
+    """Whatever way in the user has: the password, or a provider that knows them."""
+    issuers = {identity.issuer for identity in identities.list_identities(current_session(), current_user.user)}
+    usable = [each for each in providers.available(resources().settings).values() if each.issuer in issuers]
+    return render_template("accounts/confirm.html", next=next_address, problem=problem, providers=usable)
 
 
 def require_recent() -> None:

@@ -63,9 +63,17 @@ ACTIONS = {
     "user.reset_password": ("chose a new password for", "lock"),
     "user.request_email_change": ("asked for another address of", "mail"),
     "user.change_email": ("changed an address to", "mail"),
+    "user.link_identity": ("linked an identity to", "key-round"),
+    "user.unlink_identity": ("unlinked an identity from", "key-round"),
     "user.revoke_session": ("ended a session of", "log-out"),
     "user.revoke_other_sessions": ("ended all other sessions of", "log-out"),
     "api_key.create": ("created the API key", "key-round"),
+    "user.change_plan": ("changed the plan of", "layers"),
+    "billing.checkout": ("went to pay for a plan:", "layers"),
+    "billing.portal": ("opened the billing portal:", "layers"),
+    "billing.change_plan": ("changed the subscription of", "layers"),
+    "subscription.update": ("brought up to date the subscription of", "layers"),
+    "subscription.duplicate": ("found a second subscription of", "triangle-alert"),
     "api_key.revoke": ("revoked the API key", "key-round"),
 }
 

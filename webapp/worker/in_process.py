@@ -16,7 +16,14 @@ from typing import Any
 from unittest import mock
 
 AGENT_MODULES = Path(__file__).resolve().parents[2] / "agent_modules"
-NAMES = ("tenant_databases", "pgbouncer_tenants", "host_report", "host_strangers")
+NAMES = (
+    "tenant_databases",
+    "pgbouncer_tenants",
+    "host_report",
+    "host_strangers",
+    "tenant_backup",
+    "tenant_job",
+)
 PROFILE = "legacy"  # how Ansible serializes a module's arguments and result
 
 _imported: dict[str, ModuleType] = {}

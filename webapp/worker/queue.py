@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from webapp.services import doorbell
 from webapp.worker import reaper
 from webapp.worker.checker import Checker
+from webapp.worker.chores import Chores
 from webapp.worker.hosts import Server
 from webapp.worker.long.carrier import AT_ONCE, Carrier
 from webapp.worker.sampler import Sampler
@@ -36,6 +37,7 @@ class Queue:
         self._sampler = sampler
         self._checker = checker
         self._carrier = Carrier(server)
+        self._chores = Chores(server.sessions)
         self._answering: set[int] = set()
         self._forgotten = reaper.Forgotten()
         self.app = self._make_app()
@@ -97,6 +99,7 @@ class Queue:
             await asyncio.to_thread(self._guarded, self._tick)
             await asyncio.to_thread(self._guarded, self._carrier.tick)
             await asyncio.to_thread(self._guarded, self._sampler.tick)
+            self._chores.tick()
             await asyncio.to_thread(self._guarded, self._checker.tick)
 
     def _tick(self) -> None:

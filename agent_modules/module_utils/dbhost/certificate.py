@@ -1,6 +1,6 @@
 # Copyright: DBHost contributors
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
-"""When the certificate ends that PgBouncer shows its clients now, which may not be the one on disk."""
+"""From when to when the certificate is good that PgBouncer shows its clients now, which may not be the one on disk."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which `ssl` h
 _TIMEOUT_S = 5.0
 
 
-def expires_at(host: str, port: int) -> datetime:
-    """The end of the served certificate. Raises OSError (ssl.SSLError is one) if there is none to be had.
+def lifetime(host: str, port: int) -> tuple[datetime, datetime]:
+    """Beginning and end of the served certificate. Raises OSError (ssl.SSLError is one) if there is none to be had.
 
     Python reads a certificate's fields only once it is trusted: the first handshake fetches it, the second trusts it.
     """
@@ -30,7 +30,8 @@ def expires_at(host: str, port: int) -> datetime:
     trusting.load_verify_locations(cadata=served)
     with _handshake(host, port, trusting) as connection:
         fields = connection.getpeercert() or {}
-    return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(fields["notAfter"])), UTC)
+    begins, ends = (ssl.cert_time_to_seconds(str(fields[name])) for name in ("notBefore", "notAfter"))
+    return datetime.fromtimestamp(begins, UTC), datetime.fromtimestamp(ends, UTC)
 
 
 def _handshake(host: str, port: int, context: ssl.SSLContext) -> ssl.SSLSocket:

@@ -52,7 +52,7 @@ def write(path: Path, text: str) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def give_to_owner_of(folder: Path, target: int | Path) -> None:
@@ -87,7 +87,8 @@ def _acquire(handle: int) -> None:
             time.sleep(0.02)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in *folder* last through a power cut."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

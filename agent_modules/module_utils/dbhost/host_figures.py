@@ -4,17 +4,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
 
-from . import certificate, machine, postgres
+from . import certificate, machine, pgbouncer_console, postgres
 from .errors import TenantError
-from .pgbouncer_console import Console, Rows, acting_as_owner, moment
+from .pgbouncer_console import Rows, moment
 
 # Whoever owns a database may ask for its size; the provisioner owns those of tenants, and needs no right for it.
 _DATABASES = """
@@ -51,6 +52,8 @@ class Host:
     wal_dir: str
     pgbouncer_socket_dir: str
     pgbouncer_port: int
+    pgbouncer_figures_command: Sequence[str] = ()
+    certificate_problem_file: str | None = None
 
 
 def report(host: Host) -> dict[str, Any]:
@@ -70,13 +73,16 @@ def report(host: Host) -> dict[str, Any]:
 
     cluster = part("postgres", lambda: _cluster(host.cluster))
     pooler = part("pgbouncer", lambda: _pgbouncer(host))
+    served = part("certificate", lambda: certificate.lifetime("127.0.0.1", host.pgbouncer_port))
+    problems += _renewal(host.certificate_problem_file)
     return {
         "sampled_at": _utc(datetime.now(UTC)),
         "system": machine.system(),
         "disks": part("disk", lambda: [machine.disk("data", host.data_dir), machine.disk("wal", host.wal_dir)]),
         "memory": part("memory", machine.memory),
         "load": part("load", machine.load),
-        "certificate_expires_at": part("certificate", lambda: _certificate(host.pgbouncer_port)),
+        "certificate_begins_at": served and _utc(served[0]),
+        "certificate_expires_at": served and _utc(served[1]),
         "postgres": cluster and cluster["server"],
         "pgbouncer": pooler and pooler["server"],
         "databases": _merge(cluster["databases"], pooler["databases"] if pooler else {}) if cluster else None,
@@ -91,17 +97,15 @@ def _cluster(cluster: postgres.Cluster) -> dict[str, Any]:
 
 
 def _pgbouncer(host: Host) -> dict[str, Any]:
-    with acting_as_owner(host.pgbouncer_socket_dir), Console(host.pgbouncer_socket_dir, host.pgbouncer_port) as console:
-        pools, clients, stats = console.show("POOLS"), console.show("CLIENTS"), console.show("STATS")
-        settings = {row["key"]: row["value"] for row in console.show("CONFIG")}
-        version = console.version()
-    found = databases(pools, clients, stats)
+    shown = pgbouncer_console.figures(host.pgbouncer_socket_dir, host.pgbouncer_port, host.pgbouncer_figures_command)
+    found = databases(shown["POOLS"], shown["CLIENTS"], shown["STATS"])
+    settings = {row["key"]: row["value"] for row in shown["CONFIG"]}
     server = {
-        "version": version,
+        "version": shown["version"],
         "max_clients": int(settings["max_client_conn"]),
         "clients_active": sum(row["clients_active"] for row in found.values()),
         "clients_waiting": sum(row["clients_waiting"] for row in found.values()),
-        "longest_wait_s": max((int(row["maxwait"]) for row in pools), default=0),
+        "longest_wait_s": max((int(row["maxwait"]) for row in shown["POOLS"]), default=0),
     }
     return {"server": server, "databases": found}
 
@@ -137,8 +141,13 @@ def _merge(sizes: Rows, pooled: Mapping[str, Mapping[str, Any]]) -> Rows:
     return merged
 
 
-def _certificate(port: int) -> str:
-    return _utc(certificate.expires_at("127.0.0.1", port))
+def _renewal(problem_file: str | None) -> list[dict[str, str]]:
+    """Why a renewed certificate is not shown, as the program that takes it over left it in *problem_file*."""
+    try:
+        said = Path(problem_file or "").read_text(encoding="utf-8") if problem_file else ""
+    except OSError:
+        return []
+    return [{"part": "certificate", "message": said.strip()}] if said.strip() else []
 
 
 def _utc(moment_: datetime) -> str:

@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
+import subprocess
 import time
 from calendar import timegm
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +23,7 @@ from . import os_user
 
 Topic = Literal["POOLS", "CLIENTS", "STATS", "CONFIG"]
 Rows = list[dict[str, Any]]
+TOPICS: tuple[Topic, ...] = ("POOLS", "CLIENTS", "STATS", "CONFIG")
 
 _TIMEOUT_S = 5
 
@@ -61,6 +65,18 @@ class Console:
         """PgBouncer's version."""
         said = self._connection.info.parameter_status("server_version") or ""
         return said.partition("/")[0]
+
+
+def figures(socket_dir: str, port: int, command: Sequence[str]) -> dict[str, Any]:
+    """The rows of each topic, and the version: by *command*, which prints them as JSON, or by the console itself.
+
+    Raises psycopg.Error, OSError or ValueError when there are none to be had.
+    """
+    if command:
+        done = subprocess.run(command, capture_output=True, check=False, timeout=30)
+        return dict(json.loads(done.stdout))
+    with acting_as_owner(socket_dir), Console(socket_dir, port) as console:
+        return {"version": console.version(), **{topic: console.show(topic) for topic in TOPICS}}
 
 
 def moment(text: str) -> int:

@@ -1,0 +1,102 @@
+# Copyright: DBHost contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What pg_dump, pg_restore and psql complain about, as a sentence that the database's owner can act on.
+
+Names of tables stay in it; rows do not. Details, contexts and statements are never looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+
+from .errors import TenantError
+
+_KEPT = 64 * 1024
+_WITH_STATE = re.compile(r"\b(?:ERROR|FATAL|PANIC): +([0-9A-Z]{5}): ([^\n]*)")
+_PLAIN = re.compile(r"\b(?:error|ERROR|FATAL): +([^\n]*)")
+_RESTRICTED = re.compile(r"backslash commands are restricted|invalid command \\")
+_RETRYABLE = ("53", "57P0", "08", "40", "55P03")
+_VALUE = re.compile(r'(["\']).*\1|: .*')
+_SENTENCES = {
+    "row-level security": ("row_security_forced", False),
+    "canceling statement due to lock timeout": ("lock_held", True),
+    "canceling statement due to statement timeout": ("lock_held", True),  # how pg_dump waits for a lock
+    "could not obtain lock": ("lock_held", True),
+    "No space left on device": ("host_disk_full", True),
+    "too many connections for role": ("too_many_connections", True),
+    "too many connections for database": ("too_many_connections", True),
+    "unsupported version": ("newer_archive", False),
+    "does not appear to be a valid archive": ("not_a_dump", False),
+    "input file is too short": ("not_a_dump", False),
+}
+_ADVICE = {
+    "row_security_forced": " Row security is forced on a table: take FORCE ROW LEVEL SECURITY away from it first.",
+    "lock_held": " Somebody holds a lock on a table for long; it is tried again.",
+    "newer_archive": " The file was made by a newer PostgreSQL than this host has.",
+}
+
+
+class Complaints:
+    """Reads a program's standard error to its end, in a thread, and keeps the beginning of it."""
+
+    def __init__(self, stream: int) -> None:
+        self._stream, self._text = stream, b""
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def text(self) -> str:
+        """All of it; call it when the program has ended."""
+        self._thread.join(10)
+        return self._text.decode("utf-8", "replace")
+
+    def _read(self) -> None:
+        with open(self._stream, "rb", buffering=0) as source:  # noqa: PTH123  # a descriptor, not a path
+            while chunk := source.read(8192):
+                self._text += chunk[: _KEPT - len(self._text)]
+
+
+def explain(text: str, code: str, step: str) -> TenantError:
+    """The first error in *text* as a TenantError; *code* for one that has no better word."""
+    if _RESTRICTED.search(text):
+        message = "The dump holds a command for psql, such as \\connect or \\!, which is never carried out."
+        return TenantError("command_in_dump", message, step=step)
+    if found := _WITH_STATE.search(text):
+        state, message = found[1], found[2]
+        return _known(message, step) or TenantError(
+            code,
+            f"PostgreSQL says: {_without_values(state, message)} (SQLSTATE {state}).",
+            retryable=state.startswith(_RETRYABLE),
+            step=step,
+        )
+    found = _PLAIN.search(text)
+    message = found[1] if found else ""
+    return _known(message, step) or TenantError(code, _sentence(message), retryable=not message, step=step)
+
+
+def signalled(status: int) -> bool:
+    """Whether a program was ended by a signal: its host's trouble, not the database's."""
+    return status < 0 or status in (127, os.EX_TEMPFAIL)
+
+
+def _known(message: str, step: str) -> TenantError | None:
+    for words, (code, retryable) in _SENTENCES.items():
+        if words in message:
+            return TenantError(code, _sentence(message) + _ADVICE.get(code, ""), retryable=retryable, step=step)
+    return None
+
+
+def _sentence(message: str) -> str:
+    said = _clean(message.removeprefix("query failed: ").removeprefix("ERROR: "))
+    return f"PostgreSQL says: {said}." if said else "The program ended early and did not say why."
+
+
+def _without_values(state: str, message: str) -> str:
+    """Errors of class 22 and those that a tenant's code raises quote rows."""
+    return _clean(_VALUE.sub("…", message) if state.startswith(("22", "P0")) else message)
+
+
+def _clean(message: str) -> str:
+    printable = "".join(letter if letter.isprintable() else " " for letter in message)
+    return printable.strip().rstrip(".")[:300]

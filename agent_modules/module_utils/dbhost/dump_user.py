@@ -1,0 +1,144 @@
+# Copyright: DBHost contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Start the programs of dumps as their OS user: at once by root and by that user itself, else by its socket."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pwd
+import signal
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from . import dump_programs
+from .errors import TenantError
+from .postgres import Cluster
+
+# No tenant's own settings decide here. Tenants get what they may from their role alone, whatever a dump says.
+_OPTIONS = {
+    "search_path": "",
+    "statement_timeout": "0",
+    "transaction_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "row_security": "off",
+    "synchronous_commit": "off",
+    "default_transaction_read_only": "off",
+    "client_encoding": "UTF8",
+    "client_min_messages": "warning",
+    "datestyle": "ISO",
+}
+_SINCE_17 = ("transaction_timeout",)
+
+
+class Running(Protocol):
+    """A program under way."""
+
+    def wait(self) -> int:
+        """Its exit status."""
+
+    def kill(self) -> None:
+        """End it, if it has not ended."""
+
+
+@dataclass(frozen=True)
+class DumpUser:
+    """The OS user of dumps on this host, its programs, and the cluster in which it logs in as tenants."""
+
+    name: str
+    bin_dir: str
+    cluster: Cluster
+    socket: str | None = None
+    major: int = 16
+    lock_wait_s: int = 30
+
+    def start(self, program: str, arguments: Sequence[str], tenant: str, database: str, **streams: int) -> Running:
+        """Start *program*, logged in as *tenant*. *streams* are stdin, stdout and stderr, which the caller closes."""
+        here = os.geteuid() == 0 or _me() == self.name
+        return (self._here if here else self._by_socket)(program, arguments, tenant, database, **streams)
+
+    def _settings(self, tenant: str, database: str) -> dict[str, str]:
+        options = [name for name in _OPTIONS if self.major >= 17 or name not in _SINCE_17]
+        return {
+            "PGHOST": self.cluster.socket_dir,
+            "PGPORT": str(self.cluster.port),
+            "PGUSER": tenant,
+            "PGDATABASE": database,
+            "PGAPPNAME": "dbhost dump",
+            "PGOPTIONS": " ".join([*(f"-c {name}={_OPTIONS[name]}" for name in options), self._lock_timeout()]),
+        }
+
+    def _lock_timeout(self) -> str:
+        return f"-c lock_timeout={self.lock_wait_s}s"
+
+    def _here(self, program: str, arguments: Sequence[str], tenant: str, database: str, **streams: int) -> Running:
+        settings = self._settings(tenant, database)
+        switch: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            user = pwd.getpwnam(self.name)
+            switch = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        try:
+            process = dump_programs.start(self.bin_dir, program, arguments, settings, **streams, **switch)
+        except (OSError, ValueError):
+            raise _not_started(program) from None
+        return _Here(process)
+
+    def _by_socket(self, program: str, arguments: Sequence[str], tenant: str, database: str, **streams: int) -> Running:
+        settings = self._settings(tenant, database)
+        asked = {"program": program, "arguments": list(arguments), "settings": settings}
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(self.socket or "")
+            line = json.dumps(asked).encode() + b"\n"
+            sent = socket.send_fds(connection, [line], [streams["stdin"], streams["stdout"], streams["stderr"]])
+            connection.sendall(line[sent:])
+        except OSError:
+            connection.close()
+            raise _not_started(program) from None
+        return _ByAnother(connection)
+
+
+class _Here:
+    def __init__(self, process: Any) -> None:
+        self._process = process
+
+    def wait(self) -> int:
+        return int(self._process.wait())
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+class _ByAnother:
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def wait(self) -> int:
+        with self._connection as connection:
+            answer = b"".join(iter(lambda: connection.recv(4096), b""))
+        try:
+            return int(json.loads(answer)["status"])
+        except (ValueError, KeyError, TypeError):
+            return 127
+
+    def kill(self) -> None:
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+
+
+def _me() -> str:
+    return pwd.getpwuid(os.geteuid()).pw_name
+
+
+def _not_started(program: str) -> TenantError:
+    return TenantError(
+        "dump_user_unavailable",
+        f"{program} cannot be started as the OS user of dumps; playbooks/host.yml sets it up.",
+        retryable=True,
+        step=f"Start {program}",
+    )

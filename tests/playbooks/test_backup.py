@@ -1,0 +1,79 @@
+"""playbooks/backup.yml as an operator runs it, by hand and with a file that says what to dump."""
+
+import gzip
+import json
+import re
+import secrets
+import uuid
+
+import pytest
+import yaml
+
+from tests.support.dataplane import verifier
+
+
+@pytest.fixture
+def shop(dataplane):
+    """The name of a shop's database with a table, gone again after the test."""
+    name = f"shop-{secrets.token_hex(4)}"
+    dataplane.converge({"name": name, "generation": 1, "verifier": verifier("secret")})
+    with dataplane.connect(name, "secret") as connection:
+        connection.execute("CREATE TABLE goods AS SELECT generate_series(1, 1000) AS id")
+    yield name
+    dataplane.converge({"name": name, "state": "absent"})
+
+
+def play(dataplane, backup, *options):
+    variables = dataplane.folder / "backup.yml"
+    variables.write_text(yaml.safe_dump({"tenant_backup": backup}))
+    return dataplane.run_playbook("backup.yml", *options, "-e", f"@{variables}")
+
+
+def report(run):
+    text = run.stdout[run.stdout.rindex("Report the backup") :]
+    return json.JSONDecoder().raw_decode(text[text.rindex("=> {") + 3 :])[0]
+
+
+def changed(run):
+    assert run.returncode == 0, run.stdout + run.stderr
+    return int(re.findall(r"changed=(\d+)", run.stdout)[0])
+
+
+def item(name, **changes):
+    return {"name": name, "folder": str(uuid.uuid4()), "filename": "20261124_020000.sql.gz", **changes}
+
+
+def test_check_run_and_again(dataplane, shop):
+    backup = item(shop)
+    path = dataplane.state_dir / "backups" / backup["folder"] / backup["filename"]
+    assert changed(play(dataplane, backup, "--check")) > 0
+    assert not path.exists()
+    first = play(dataplane, backup, "-v")
+    assert changed(first) > 0
+    found = report(first)["backup"]
+    assert gzip.decompress(path.read_bytes()).count(b"\n") > 1000
+    assert path.owner() == dataplane.user
+    assert found["manifest"]["tables_rows"] == {"public.goods": 1000}
+    assert (found["size_bytes"], found["error"]) == (path.stat().st_size, None)
+    again = play(dataplane, backup, "-v")
+    assert changed(again) == 0
+    assert report(again)["backup"] == found
+
+
+def test_a_failure_says_why_in_the_same_form(dataplane):
+    run = play(dataplane, item("nobody-here"), "-v")
+    assert run.returncode != 0
+    found = report(run)["backup"]
+    assert (found["name"], found["error"]["code"]) == ("nobody-here", "not_readable")
+
+
+def test_a_signed_address_is_in_no_output(dataplane, shop):
+    upload = {"part_size": 1024, "part_urls": ["gopher://127.0.0.1/?X-Amz-Signature=canary-4711"]}
+    runs = [
+        play(dataplane, item(shop, store="upload", upload=upload), *options, "-vvv", "--diff")
+        for options in ([], ["--check"])
+    ]
+    assert report(runs[0])["backup"]["error"]["code"] == "invalid_url"
+    assert [run.returncode for run in runs] == [2, 0]
+    assert "canary-4711" not in "".join(run.stdout + run.stderr for run in runs)
+    assert list((dataplane.state_dir / "jobs").iterdir()) == []

@@ -1,0 +1,56 @@
+"""Take and load dumps on a test's data plane by the code that the modules run, without Ansible."""
+
+import os
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from agent_modules.module_utils.dbhost import dumping
+from agent_modules.module_utils.dbhost.dump_user import DumpUser
+from agent_modules.module_utils.dbhost.jobs import Progress
+from agent_modules.module_utils.dbhost.postgres import Cluster
+from tests.support.dataplane import PROVISIONER, DataPlane
+from tests.support.servers import postgres_tool
+
+FILENAME = "20261124_020000.sql.gz"
+
+
+def cluster(plane: DataPlane) -> Cluster:
+    """The data plane's cluster, as the modules know it."""
+    return Cluster(str(plane.socket_dir), plane.postgres_port, PROVISIONER)
+
+
+def dump_user(plane: DataPlane, **changes: Any) -> DumpUser:
+    """The OS user of dumps on this data plane."""
+    bin_dir = str(Path(postgres_tool("pg_dump")).parent)
+    return DumpUser(**{"name": plane.dump_user, "bin_dir": bin_dir, "cluster": cluster(plane), "major": 18, **changes})
+
+
+def progress(plane: DataPlane) -> Progress:
+    """Progress of a job that somebody looks at."""
+    path = plane.folder / f"job-{uuid.uuid4().hex}"
+    path.write_text("{}")
+    os.utime(path, (time.time() + 3600, time.time()))
+    return Progress(path)
+
+
+def folder() -> str:
+    """A database's folder that no other test has."""
+    return str(uuid.uuid4())
+
+
+def wanted(name: str, **changes: Any) -> dumping.Backup:
+    """A backup to take."""
+    item = {"name": name, "folder": folder(), "filename": FILENAME, "store": "host", **changes}
+    return dumping.parse(item)
+
+
+def back_up(plane: DataPlane, backup: dumping.Backup, **user: Any) -> dict[str, Any]:
+    """Take *backup*; raises TenantError."""
+    return dumping.run(plane.state_dir, dump_user(plane, **user), backup, progress(plane))
+
+
+def path(plane: DataPlane, backup: dumping.Backup) -> Path:
+    """Where the file of *backup* is."""
+    return plane.state_dir / "backups" / backup.folder / backup.filename
