@@ -94,6 +94,7 @@ class Database(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     storage_state: Mapped[str] = mapped_column(default="open", server_default="open")
     storage_mark_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    delete_protection: Mapped[bool] = mapped_column(default=False, server_default="false")
     created_at: Mapped[CreatedAt]
     deleted_at: Mapped[datetime | None]
 
