@@ -25,6 +25,7 @@ BLUEPRINTS = (
     "events_api",
     "health_api",
     "drift_api",
+    "hosts_api",
     "probes",
     "api_docs",
     "stripe_events",
@@ -90,6 +91,9 @@ RULES: dict[str, tuple[int, ...]] = {
     "POST drift_api.repair": ADMIN_QUEUES,
     "POST drift_api.ignore": ADMIN,
     "DELETE drift_api.notice": ADMIN,
+    "GET hosts_api.index": ADMIN,
+    "GET hosts_api.show": ADMIN,
+    "PATCH hosts_api.change": ADMIN,
     "GET probes.alive": PUBLIC,
     "GET probes.ready": PUBLIC,
     "GET probes.metrics": PUBLIC,
@@ -107,6 +111,7 @@ BODIES: dict[str, Any] = {
     "allowlist_api.replace": {"data": []},
     "members_api.add": {"email": "new@example.com", "role": "viewer"},
     "members_api.change": {"role": "viewer"},
+    "hosts_api.change": {"capacity": 5000},
 }
 # What makes the database fit for the call.
 PREPARED = {
@@ -170,7 +175,7 @@ def test_everybody_gets_what_the_rule_says(
             session.execute(text(PREPARED.get(endpoint, "SELECT 1")))
             session.commit()
             member = a_member(session, shop)
-            path = address.replace("<id>", str(row_id)).replace("<member_id>", member)
+            path = address.replace("<id>", str(row_id)).replace("<member_id>", member).replace("<name>", "db1")
             response = people[person].call(
                 method, path.replace("<filename>", backup.filename), headers={"Prefer": "respond-async"},
                 **body(endpoint),

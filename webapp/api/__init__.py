@@ -12,6 +12,7 @@ from webapp.api import (
     drift,
     events,
     health,
+    hosts,
     members,
     operations,
     stripe_events,
@@ -28,6 +29,7 @@ APIS = (
     events.api,
     health.api,
     drift.api,
+    hosts.api,
 )
 
 
