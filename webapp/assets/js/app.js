@@ -7,5 +7,6 @@ import "./forms.js";
 import "./shortcuts.js";
 import "./tabs.js";
 import "./toasts.js";
+import "./upload.js";
 
 document.documentElement.classList.add("js");
