@@ -9,6 +9,7 @@ import click
 
 from webapp import cli_converge, database_admin
 from webapp.cli_allowlist import allowlist
+from webapp.cli_api_keys import api_key
 from webapp.cli_client import auth, databases
 from webapp.cli_embedded import commands as embedded_commands
 from webapp.cli_hosts import ensure_hosts, host
@@ -150,7 +151,7 @@ def converge_command(host: str, check: bool) -> None:
 
 databases.add_command(allowlist)
 databases.add_command(move)
-for command in (*embedded_commands, auth, databases, host, ensure_hosts, release, control_plane):
+for command in (*embedded_commands, api_key, auth, databases, host, ensure_hosts, release, control_plane):
     main.add_command(command)
 
 
