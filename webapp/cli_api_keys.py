@@ -10,7 +10,7 @@ from webapp.cli_client import print_columns
 from webapp.cli_session import as_json, control_session, show
 from webapp.models import ApiKey, User
 from webapp.services import api_keys, users
-from webapp.services.actors import SYSTEM
+from webapp.services.actors import operator
 from webapp.services.api_keys import NewKey
 
 of_user = click.option("--user", "email", required=True, help="E-mail of the key's owner.")
@@ -33,7 +33,9 @@ def create(email: str, label: str, scope: str, names: tuple[str, ...], days: int
     """Make an API key and print it alone. It is not shown again."""
     with control_session() as session:
         owner = _owner(session, email)
-        made = api_keys.create_key(session, SYSTEM, owner, label=label, scope=scope, databases=list(names), days=days)
+        made = api_keys.create_key(
+            session, operator(), owner, label=label, scope=scope, databases=list(names), days=days
+        )
         session.commit()
     _show_new(made, as_json)
 
@@ -61,7 +63,7 @@ def replace(email: str, key: str, as_json: bool) -> None:
     """Give a key a new secret and print it. The old one ends at once; label, scope and lifetime stay."""
     with control_session() as session:
         found = api_keys.find_key(session, _owner(session, email), key)
-        made = api_keys.replace_key(session, SYSTEM, found.id)
+        made = api_keys.replace_key(session, operator(), found.id)
         session.commit()
     _show_new(made, as_json)
 
@@ -73,7 +75,7 @@ def replace(email: str, key: str, as_json: bool) -> None:
 def revoke(email: str, key: str, as_json: bool) -> None:
     """End a key at once."""
     with control_session() as session:
-        found = api_keys.revoke_key(session, SYSTEM, api_keys.find_key(session, _owner(session, email), key).id)
+        found = api_keys.revoke_key(session, operator(), api_keys.find_key(session, _owner(session, email), key).id)
         session.commit()
     show({"revoked": found.prefix}, f"Revoked {found.prefix}… ({found.label}).", as_json)
 

@@ -2,8 +2,12 @@
 
 from click.testing import CliRunner, Result
 
+from webapp.cli import main  # noqa: F401  # puts the commands together
+from webapp.cli_backups import backups
 from webapp.cli_client import auth, databases
 
 
 def run(group: str, *words: str, typed: str | None = None) -> Result:
-    return CliRunner().invoke({"auth": auth, "databases": databases}[group], list(words), input=typed)
+    return CliRunner().invoke(
+        {"auth": auth, "databases": databases, "backups": backups}[group], list(words), input=typed
+    )
