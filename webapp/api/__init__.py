@@ -14,8 +14,10 @@ from webapp.api import (
     health,
     hosts,
     members,
+    moves,
     operations,
     stripe_events,
+    user_events,
     waiting,
 )
 
@@ -25,6 +27,7 @@ APIS = (
     backups.api,
     allowlist.api,
     members.api,
+    moves.api,
     operations.api,
     events.api,
     health.api,
@@ -39,5 +42,5 @@ def register(app: OpenAPI) -> None:
     app.after_request(auth.set_headers)
     for blueprint in APIS:
         app.register_api(blueprint)
-    for plain in (health.probes, docs.pages, stripe_events.blueprint):
+    for plain in (health.probes, docs.pages, stripe_events.blueprint, user_events.blueprint):
         app.register_blueprint(plain)
