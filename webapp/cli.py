@@ -9,6 +9,7 @@ import click
 
 from webapp import cli_converge, database_admin
 from webapp.cli_allowlist import allowlist
+from webapp.cli_backups import backups, clone, deleted, undelete
 from webapp.cli_client import auth, databases
 from webapp.cli_embedded import commands as embedded_commands
 from webapp.cli_hosts import ensure_hosts, host
@@ -148,9 +149,9 @@ def converge_command(host: str, check: bool) -> None:
     raise click.exceptions.Exit(code)
 
 
-databases.add_command(allowlist)
-databases.add_command(move)
-for command in (*embedded_commands, auth, databases, host, ensure_hosts, release, control_plane):
+for command in (allowlist, clone, deleted, undelete, move):
+    databases.add_command(command)
+for command in (*embedded_commands, auth, databases, backups, host, ensure_hosts, release, control_plane):
     main.add_command(command)
 
 
