@@ -48,6 +48,7 @@ def test_what_is_allowed(
     member = members.add_member(session, SYSTEM, shop, bob.email, "viewer")
     filename = "20260101_020000.sql.gz"
     make_backup(session, shop, filename=filename, copied=False)
+    named = {"member_id": str(member.id), "filename": filename, "name": shop.host.name}
     ids = {"databases": str(shop.id), "operations": str(queued.id)}
     headers = {"Authorization": f"Bearer {alice.key}"}
     for operation in operations(app):
@@ -60,7 +61,7 @@ def test_what_is_allowed(
         def check(case: Any) -> None:
             if case.path_parameters:
                 subject = case.path.split("/")[3]
-                known = {"id": ids.get(subject, str(queued.id)), "member_id": str(member.id), "filename": filename}
+                known = {"id": ids.get(subject, str(queued.id)), **named}
                 case.path_parameters = {name: known[name] for name in case.path_parameters}
             # A key used before is refused for its history, which no document can say; test_idempotency.py sends those.
             if case.headers:

@@ -28,6 +28,7 @@ def files(dataplane):
         str(path): path.read_bytes()
         for folder in (dataplane.state_dir, dataplane.config_dir)
         for path in folder.iterdir()
+        if path.is_file()
     }
 
 

@@ -147,8 +147,10 @@ def test_a_removed_host_is_gone_and_its_name_free(session: Session) -> None:
 
 
 def test_the_installations_own_host_is_not_removed(session: Session) -> None:
+    own = hosts.ensure_host(session, SYSTEM, "local", "127.0.0.1", 6432)
+    session.flush()
     with pytest.raises(Conflict):
-        host_changes.remove(session, SYSTEM, hosts.ensure_host(session, SYSTEM, "local", "127.0.0.1", 6432))
+        host_changes.remove(session, SYSTEM, own)
 
 
 def test_hosts_of_this_machine_are_adopted_with_the_keys_they_have_now(session: Session) -> None:

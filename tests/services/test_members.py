@@ -13,8 +13,8 @@ from webapp.services.actors import SYSTEM, Actor
 from webapp.services.errors import Conflict, DatabaseNotFound, MemberNotFound, NotFound, ValidationFailed
 
 MAY = {
-    "admin": {"view", "credentials", "operate", "reset_password"},
-    "developer": {"view", "credentials"},
+    "admin": {"view", "credentials", "operate", "reset_password", "list_backups", "download_backups", "clone"},
+    "developer": {"view", "credentials", "list_backups", "download_backups"},
     "viewer": {"view"},
 }
 

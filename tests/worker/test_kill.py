@@ -48,7 +48,7 @@ def test_killed_in_the_middle_of_a_run(
     time.sleep(0.5)
     workers.flag(flag).unlink()
     wait_until(lambda: states() == {"succeeded": 5})
-    assert time.monotonic() - killed_at < 12
+    assert time.monotonic() - killed_at < 30
     assert_each_recorded_once(session, 5)
 
 
@@ -77,7 +77,7 @@ def test_another_worker_takes_over_without_a_restart(
     killed_at = time.monotonic()
     workers.flag("wait").unlink()
     wait_until(lambda: states() == {"succeeded": 3})
-    assert time.monotonic() - killed_at < 10
+    assert time.monotonic() - killed_at < 30
     assert_each_recorded_once(session, 3)
 
 
