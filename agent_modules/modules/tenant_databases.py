@@ -32,9 +32,11 @@ options:
           - Without it, nothing is refused, as for a file that an operator keeps by hand.
         type: int
       state:
-        description: V(stopped) keeps the data and lets nobody in. V(absent) drops the database and its role.
+        description:
+          - V(stopped) keeps the data and lets nobody in. V(absent) drops the database and its role.
+          - V(closed) cuts clients and lets none in, and the OS user of dumps still gets in.
         type: str
-        choices: [present, stopped, absent]
+        choices: [present, stopped, closed, absent]
         default: present
       verifier:
         description: SCRAM-SHA-256 secret of the tenant role's password. Needed unless O(databases[].state=absent).
@@ -71,6 +73,27 @@ options:
             full database can be emptied. Sessions keep what they began with, so disconnect them once.
         type: bool
         default: false
+      members:
+        description:
+          - Roles of people's own, each named by the database's name, a dot and 8 small letters or digits.
+          - Admins and developers work as the tenant role, viewers read what it has. Roles that are not listed go.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          role:
+            description: Name of the role.
+            type: str
+            required: true
+          level:
+            description: What the member may do.
+            type: str
+            choices: [admin, developer, viewer]
+            required: true
+          verifier:
+            description: SCRAM-SHA-256 secret of the role's password.
+            type: str
+            required: true
   allow_reserved:
     description: Let in the reserved name of the control plane's own database.
     type: bool

@@ -25,9 +25,17 @@ KINDS = (
     "database.stop",
     "database.restart",
     "database.allowlist",
+    "database.undelete",
+    "database.clone",
+    "backup.create",
+    "backup.restore",
+    "backup.delete",
+    "backup.fetch",
+    "backup.drill",
     "database.repair",
     "database.storage_limit",
     "database.clean_up",
+    "database.members",
 )
 
 OPEN = "state IN ('queued', 'running')"

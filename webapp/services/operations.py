@@ -18,6 +18,11 @@ from webapp.services.errors import Conflict, DatabaseNotFound, OperationInProgre
 from webapp.services.guards import mark_authorized
 from webapp.services.paging import Page, paginate
 
+UNCANCELLABLE = {
+    "database.storage_limit": "What follows from the storage limit",
+    "database.clean_up": "What follows from the storage limit",
+    "database.members": "A change of members' credentials",
+}
 ONE_OPEN = "uq_operations_open_database"
 
 
@@ -63,6 +68,15 @@ def enqueue(
     return operation
 
 
+def require_idle(session: Session, database: Database, *, besides: Operation | None = None) -> None:
+    """Raises OperationInProgress when anything is under way for the database, whose row the caller holds."""
+    query = select(Operation.id).where(Operation.database_id == database.id, Operation.state.in_(("queued", "running")))
+    if besides is not None:
+        query = query.where(Operation.id != besides.id)
+    if session.scalars(query.limit(1)).first() is not None:
+        raise OperationInProgress("Another operation on this database has not ended yet.")
+
+
 def list_operations(
     session: Session,
     actor: Actor,
@@ -105,8 +119,8 @@ def cancel_operation(session: Session, actor: Actor, operation_id: uuid.UUID) ->
     Cancelled is not undone: what already happened on the host stays. Raises Conflict when it has ended.
     """
     operation = _require_operate(session, actor, operation_id)
-    if operation.kind in ("database.storage_limit", "database.clean_up"):
-        raise Conflict("What follows from the storage limit cannot be cancelled.")
+    if operation.kind in UNCANCELLABLE:
+        raise Conflict(f"{UNCANCELLABLE[operation.kind]} cannot be cancelled.")
     if operation.kind == "database.reset_password":
         raise Conflict("A password reset cannot be cancelled: the old password is already given up. Reset it again.")
     now = datetime.now(UTC)
@@ -140,6 +154,8 @@ def retry_operation(session: Session, actor: Actor, operation_id: uuid.UUID) -> 
         raise OperationInProgress("Another operation on this database has not ended yet.") from None
     if not again:
         raise Conflict("Only a failed or cancelled operation can be retried.")
+    if operation.lane == "long":
+        long_operations.retried(session, operation)
     audit.record(session, actor, "operation.retry", operation.kind, database=database, operation=operation)
     doorbell.ring_for(session, operation)
     session.refresh(operation)

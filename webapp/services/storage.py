@@ -38,3 +38,8 @@ def usage(database: Database) -> Usage:
     """What *database* takes of its owner's plan."""
     plan = plans.plan_of(database.owner)
     return Usage(database.size_bytes, plan.storage_bytes, plan.title, database.storage_state or "open")
+
+
+def restored(database: Database) -> None:
+    """Its data came into a new database, to which everybody may write; the next report decides anew."""
+    database.storage_state, database.storage_mark_bytes = "open", None

@@ -16,6 +16,7 @@ from webapp.web import (
     databases,
     federation,
     formatting,
+    member_credentials,
     members,
     operations,
     pages,
@@ -24,6 +25,7 @@ from webapp.web import (
     security_settings,
     sessions,
     settings,
+    viewing,
 )
 from webapp.web.assets import asset_url
 
@@ -32,6 +34,7 @@ SIGNED_IN: tuple[Blueprint, ...] = (
     changes.blueprint,
     allowlist.blueprint,
     members.blueprint,
+    member_credentials.blueprint,
     operations.blueprint,
     activity.blueprint,
     settings.blueprint,
@@ -40,7 +43,7 @@ SIGNED_IN: tuple[Blueprint, ...] = (
     security_settings.blueprint,
     confirmation.blueprint,
 )
-SIGNED_OUT: tuple[Blueprint, ...] = (auth.blueprint, accounts.blueprint, federation.blueprint)
+SIGNED_OUT: tuple[Blueprint, ...] = (auth.blueprint, accounts.blueprint, federation.blueprint, viewing.blueprint)
 
 # Once, at import: a blueprint takes no more hooks after an app has registered it, and tests build several apps.
 for _blueprint in SIGNED_IN:

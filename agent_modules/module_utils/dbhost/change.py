@@ -17,7 +17,7 @@ GRANT_VIEWERS, RELEASE = "grant viewers", "release"
 
 @dataclass(frozen=True)
 class Change:
-    """One step. *shown* is for people and holds no secret; *statement* may. *role* is whom a step without one is about."""
+    """One step. *shown* is for people and holds no secret; *statement* may. Without one, *role* is whom it is about."""
 
     shown: str
     statement: sql.Composed | None = field(default=None, repr=False)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import errors
 
-from . import changes as planning
 from . import change as kinds
+from . import changes as planning
 from . import member_grants, ownership, postgres, scram
 from .change import Change
 from .errors import TenantError

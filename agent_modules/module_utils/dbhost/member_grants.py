@@ -18,7 +18,8 @@ _SCHEMAS = "SELECT n.nspname::text FROM pg_catalog.pg_namespace AS n WHERE n.nsp
 _RELATIONS = """
 SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class AS c
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
- WHERE c.relowner = %s::regrole AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relpersistence <> 't' ORDER BY 1, 2
+ WHERE c.relowner = %s::regrole AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relpersistence <> 't'
+ ORDER BY 1, 2
 """
 _DEFAULTS = ("SELECT ON TABLES", "SELECT ON SEQUENCES", "USAGE ON SCHEMAS")
 _AT_ONCE = 500
@@ -61,4 +62,4 @@ def _member_of(connection: psycopg.Connection, *roles: str) -> Iterator[None]:
 
 def _rows(connection: psycopg.Connection, query: str, tenant: str) -> list[tuple[str, ...]]:
     quoted = '"' + tenant + '"'  # regrole reads it as an identifier; a tenant's name holds no quote
-    return connection.execute(query, [quoted]).fetchall()  # type: ignore[call-overload,no-any-return]
+    return connection.execute(query, [quoted]).fetchall()

@@ -64,7 +64,9 @@ def parse(items: Sequence[Mapping[str, Any]], database: str) -> tuple[Member, ..
     found = tuple(Member(item["role"], item["level"], item["verifier"]) for item in items)
     roles = {member.role for member in found}
     if len(roles) != len(found) or not all(is_member_role(role, database) for role in roles):
-        raise TenantError("invalid_member", "A member's role is the database's name, a dot and 8 small letters or digits.")
+        raise TenantError(
+            "invalid_member", "A member's role is the database's name, a dot and 8 small letters or digits."
+        )
     for member in found:
         if member.level not in LEVELS:
             raise TenantError("invalid_member", "A member's level is not one of those that exist.")

@@ -13,7 +13,7 @@ from . import members, names, scram
 from .errors import TenantError
 from .members import Member
 
-STATES = ("present", "stopped", "absent")
+STATES = ("present", "stopped", "closed", "absent")
 POOL_MODES = ("transaction", "session")
 MAX_CONNECTIONS = 10_000
 

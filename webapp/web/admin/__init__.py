@@ -2,6 +2,10 @@
 
 from flask import Blueprint
 
-from webapp.web.admin import drift, overview
+from webapp.web.admin import drift, overview, users
 
-BLUEPRINTS: tuple[Blueprint, ...] = (overview.blueprint, drift.blueprint)
+BLUEPRINTS: tuple[Blueprint, ...] = (
+    overview.blueprint,
+    users.blueprint,
+    drift.blueprint,
+)
