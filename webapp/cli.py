@@ -17,7 +17,7 @@ from webapp.cli_session import as_json, control_session, show
 from webapp.config import settings
 from webapp.embedded.environment import load, use_embedded
 from webapp.gateways import mail as mail_gateway
-from webapp.services import api_keys, hosts, mails, users
+from webapp.services import api_keys, hosts, mails, second_factors, users
 from webapp.services.actors import SYSTEM
 
 
@@ -48,6 +48,19 @@ def user_create(email: str, admin: bool, plan: str | None, password_stdin: bool,
     told = {} if password_stdin else {"password": password}
     lines = f"Created {created.email} (plan {created.plan})."
     show({**values, **told}, lines if password_stdin else f"{lines}\nPassword (shown once): {password}", as_json)
+
+
+@user.command("reset-second-factor")
+@click.argument("email")
+def user_reset_second_factor(email: str) -> None:
+    """Take the authenticator app, passkeys and recovery codes of EMAIL away: make sure first who asks for it."""
+    with control_session() as session:
+        found = users.by_email(session, email)
+        if found is None:
+            raise click.ClickException(f"There is no user {email}.")
+        second_factors.remove_all(session, SYSTEM, found)
+        session.commit()
+    click.echo(f"{email} signs in by password alone until a second factor is added again.")
 
 
 @user.command("ensure-admin", hidden=True)

@@ -26,9 +26,11 @@ BLUEPRINTS = (
     "events_api",
     "health_api",
     "drift_api",
+    "hosts_api",
     "probes",
     "api_docs",
     "stripe_events",
+    "user_events",
 )
 LEVELS = ("admin", "developer", "viewer")
 PEOPLE = ("owner", "selected", "elsewhere", "stranger", "platform admin", "banned", "anonymous", *LEVELS)
@@ -94,12 +96,16 @@ RULES: dict[str, tuple[int, ...]] = {
     "POST drift_api.repair": ADMIN_QUEUES,
     "POST drift_api.ignore": ADMIN,
     "DELETE drift_api.notice": ADMIN,
+    "GET hosts_api.index": ADMIN,
+    "GET hosts_api.show": ADMIN,
+    "PATCH hosts_api.change": ADMIN,
     "GET probes.alive": PUBLIC,
     "GET probes.ready": PUBLIC,
     "GET probes.metrics": PUBLIC,
     "GET api_docs.document": PUBLIC,
     "GET api_docs.show": PUBLIC,
     "POST stripe_events.take": OFF,
+    "POST user_events.take": OFF,
 }
 BODIES: dict[str, Any] = {
     "databases_api.create": {"name": "fresh", "displayName": "Fresh"},
@@ -111,6 +117,7 @@ BODIES: dict[str, Any] = {
     "allowlist_api.replace": {"data": []},
     "members_api.add": {"email": "new@example.com", "role": "viewer"},
     "members_api.change": {"role": "viewer"},
+    "hosts_api.change": {"capacity": 5000},
 }
 # What makes the database fit for the call.
 # A role for every member of the shop, whoever ended theirs before.
@@ -181,7 +188,7 @@ def test_everybody_gets_what_the_rule_says(
             member = a_member(session, shop)
             session.execute(text(PREPARED.get(endpoint, "SELECT 1")))
             session.commit()
-            path = address.replace("<id>", str(row_id)).replace("<member_id>", member)
+            path = address.replace("<id>", str(row_id)).replace("<member_id>", member).replace("<name>", "db1")
             response = people[person].call(
                 method, path.replace("<filename>", backup.filename), headers={"Prefer": "respond-async"},
                 **body(endpoint),

@@ -12,10 +12,12 @@ from webapp.api import (
     drift,
     events,
     health,
+    hosts,
     member_credentials,
     members,
     operations,
     stripe_events,
+    user_events,
     waiting,
 )
 
@@ -30,6 +32,7 @@ APIS = (
     events.api,
     health.api,
     drift.api,
+    hosts.api,
 )
 
 
@@ -39,5 +42,5 @@ def register(app: OpenAPI) -> None:
     app.after_request(auth.set_headers)
     for blueprint in APIS:
         app.register_api(blueprint)
-    for plain in (health.probes, docs.pages, stripe_events.blueprint):
+    for plain in (health.probes, docs.pages, stripe_events.blueprint, user_events.blueprint):
         app.register_blueprint(plain)

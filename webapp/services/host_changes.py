@@ -12,6 +12,7 @@ from webapp.models import Database, Host, Operation
 from webapp.services import audit, doorbell, hosts
 from webapp.services.actors import SYSTEM, Actor
 from webapp.services.errors import Conflict, NameTaken
+from webapp.services.guards import mark_audited
 from webapp.services.host_keys import check_key, fingerprint
 from webapp.services.host_rules import HostSpec, check_address, check_capacity, check_region, check_spec, refused
 
@@ -102,6 +103,7 @@ def set_state(session: Session, actor: Actor, host: Host, state: str) -> bool:
     is back.
     """
     if host.state == state:
+        mark_audited()  # there is nothing to record
         return False
     if state == "active" and host.key_refused_at is not None:
         raise Conflict(f"{host.name} shows another SSH key than the pinned one. Look at it, then rekey it.")

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from webapp.models import Host, Operation
+from webapp.models import AuditEvent, Host, Operation
 from webapp.services import health, hosts
 from webapp.services.health import HostFigures
 from webapp.services.host_keys import fingerprint
@@ -48,6 +48,12 @@ def open_operations(session: Session, host: Host, limit: int = 20) -> list[Opera
     """What waits for the host or is under way there, the oldest first."""
     query = select(Operation).where(Operation.host_id == host.id, Operation.state.in_(("queued", "running")))
     return list(session.scalars(query.order_by(Operation.created_at).limit(limit)))
+
+
+def recent_events(session: Session, host: Host, limit: int = 8) -> list[AuditEvent]:
+    """What was done to the host itself, the newest first."""
+    query = select(AuditEvent).where(AuditEvent.action.like("host.%"), AuditEvent.subject == host.name)
+    return list(session.scalars(query.order_by(AuditEvent.id.desc()).limit(limit)))
 
 
 def as_values(details: HostDetails) -> Mapping[str, Any]:

@@ -2,10 +2,11 @@
 
 from flask import Blueprint
 
-from webapp.web.admin import drift, overview, users
+from webapp.web.admin import drift, hosts, overview, users
 
 BLUEPRINTS: tuple[Blueprint, ...] = (
     overview.blueprint,
     users.blueprint,
+    hosts.blueprint,
     drift.blueprint,
 )
