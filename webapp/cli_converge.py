@@ -33,7 +33,7 @@ def wanted(session: Session, host: str) -> list[dict[str, Any]]:
         .where(Host.name == host, live(), Database.deleted_at.is_(None))
         .order_by(Database.name)
     )
-    query = query.options(selectinload(Database.allowlist))
+    query = query.options(selectinload(Database.allowlist), selectinload(Database.members))
     return [desired.tenant_database(database) for database in session.scalars(query).unique()]
 
 

@@ -68,6 +68,27 @@ options:
         description: For M(tenant_databases); not looked at here.
         type: bool
         default: false
+      members:
+        description:
+          - Roles of people's own, who are let in as the tenant role is, from the same networks. A change that shuts one
+            of them out cuts every client of the database once.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          role:
+            description: Name of the role.
+            type: str
+            required: true
+          level:
+            description: What the member may do.
+            type: str
+            choices: [admin, developer, viewer]
+            required: true
+          verifier:
+            description: SCRAM-SHA-256 secret of the role's password.
+            type: str
+            required: true
   except:
     description: Names in the list to leave as they are, because their databases are not ready.
     type: list

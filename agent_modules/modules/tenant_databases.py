@@ -73,6 +73,27 @@ options:
             full database can be emptied. Sessions keep what they began with, so disconnect them once.
         type: bool
         default: false
+      members:
+        description:
+          - Roles of people's own, each named by the database's name, a dot and 8 small letters or digits.
+          - Admins and developers work as the tenant role, viewers read what it has. Roles that are not listed go.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          role:
+            description: Name of the role.
+            type: str
+            required: true
+          level:
+            description: What the member may do.
+            type: str
+            choices: [admin, developer, viewer]
+            required: true
+          verifier:
+            description: SCRAM-SHA-256 secret of the role's password.
+            type: str
+            required: true
   allow_reserved:
     description: Let in the reserved name of the control plane's own database.
     type: bool

@@ -22,6 +22,7 @@ BLUEPRINTS = (
     "moves_api",
     "allowlist_api",
     "members_api",
+    "member_credentials_api",
     "operations_api",
     "events_api",
     "health_api",
@@ -84,6 +85,9 @@ RULES: dict[str, tuple[int, ...]] = {
     "POST members_api.add": ADD,
     "PATCH members_api.change": AT_ONCE,
     "DELETE members_api.remove": REMOVE,
+    "POST member_credentials_api.make": (404, 404, 404, 404, 404, 401, 401, 202, 202, 202),
+    "DELETE member_credentials_api.give_up": (404, 404, 404, 404, 404, 401, 401, 204, 204, 204),
+    "DELETE member_credentials_api.revoke": REMOVE,
     "GET operations_api.index": LIST,
     "GET operations_api.show": SEE,
     "POST operations_api.cancel": AT_ONCE,
@@ -119,8 +123,15 @@ BODIES: dict[str, Any] = {
     "hosts_api.change": {"capacity": 5000},
 }
 # What makes the database fit for the call.
+# A role for every member of the shop, whoever ended theirs before.
+CREDENTIALS = (
+    "INSERT INTO member_credentials (id, member_id, role, verifier)"
+    " SELECT gen_random_uuid(), id, 'shop.' || left(md5(random()::text), 8), 'x' FROM members ON CONFLICT DO NOTHING"
+)
 PREPARED = {
     "deletions_api.undelete": "UPDATE databases SET deleted_at = now() WHERE name = 'shop'",
+    "member_credentials_api.give_up": CREDENTIALS,
+    "member_credentials_api.revoke": CREDENTIALS,
     "moves_api.move": "INSERT INTO hosts (id, name, public_host, pgbouncer_port)"
     " SELECT gen_random_uuid(), 'db2', 'db2.example.com', 6432 WHERE NOT EXISTS (SELECT FROM hosts WHERE name = 'db2')",
     "databases_api.clean_up": "UPDATE databases SET storage_state = 'shut';"
@@ -179,9 +190,9 @@ def test_everybody_gets_what_the_rule_says(
         row_id = shop.id if address.startswith("/api/v1/databases") else queued.id
         for person, expected in zip(PEOPLE, RULES[route], strict=True):
             reset(session, queued, STATES.get(endpoint, "succeeded"))
+            member = a_member(session, shop)
             session.execute(text(PREPARED.get(endpoint, "SELECT 1")))
             session.commit()
-            member = a_member(session, shop)
             path = address.replace("<id>", str(row_id)).replace("<member_id>", member).replace("<name>", "db1")
             response = people[person].call(
                 method, path.replace("<filename>", backup.filename), headers={"Prefer": "respond-async"},

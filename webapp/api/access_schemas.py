@@ -61,3 +61,14 @@ class MemberOut(Answer):
 
 class MemberList(Answer):
     data: list[MemberOut]
+
+
+class OwnCredentials(Answer):
+    """A member's own way in; no other call shows the password."""
+
+    host: str
+    port: int
+    database: str
+    username: str
+    password: str
+    connection_string: str

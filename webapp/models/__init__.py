@@ -3,7 +3,7 @@
 from webapp.models.backups import Backup, BackupSchedule
 from webapp.models.base import Base
 from webapp.models.billing import BillingEvent, Subscription
-from webapp.models.databases import AllowlistEntry, Database, Host, Member
+from webapp.models.databases import AllowlistEntry, Database, Host, Member, MemberCredential
 from webapp.models.drift import Difference, HostCheck
 from webapp.models.identities import Identity
 from webapp.models.one_time_tokens import OneTimeToken
@@ -36,6 +36,7 @@ __all__ = [
     "IdempotencyKey",
     "Identity",
     "Member",
+    "MemberCredential",
     "OneTimeToken",
     "Operation",
     "Passkey",

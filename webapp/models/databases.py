@@ -74,6 +74,7 @@ class Database(Base):
         one_of("pool_mode", POOL_MODES),
         one_of("storage_state", STORAGE_STATES),
         Index("uq_databases_live_name", "name", unique=True, postgresql_where=text("deleted_at IS NULL")),
+        Index("ix_databases_members_changed", "id", postgresql_where=text("members_changed")),
         Index("ix_databases_owner_live", "owner_id", "created_at", postgresql_where=text("deleted_at IS NULL")),
     )
 
@@ -94,6 +95,8 @@ class Database(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     storage_state: Mapped[str] = mapped_column(default="open", server_default="open")
     storage_mark_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    # A member's credentials ended while another operation was under way; the next one takes them from the host.
+    members_changed: Mapped[bool] = mapped_column(default=False, server_default="false")
     delete_protection: Mapped[bool] = mapped_column(default=False, server_default="false")
     created_at: Mapped[CreatedAt]
     deleted_at: Mapped[datetime | None]
@@ -142,3 +145,19 @@ class Member(Base):
     created_at: Mapped[CreatedAt]
 
     user: Mapped[User] = relationship(lazy="joined", innerjoin=True)
+    credential: Mapped["MemberCredential | None"] = relationship(
+        lazy="joined", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+
+class MemberCredential(Base):
+    """A member's own role in the database: what the host is to have. The password stays until it was shown once."""
+
+    __tablename__ = "member_credentials"
+
+    id: Mapped[Id]
+    member_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("members.id", ondelete="CASCADE"), unique=True)
+    role: Mapped[str] = mapped_column(unique=True)
+    verifier: Mapped[str]
+    password_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
+    created_at: Mapped[CreatedAt]

@@ -36,6 +36,7 @@ KINDS = (
     "database.repair",
     "database.storage_limit",
     "database.clean_up",
+    "database.members",
 )
 
 OPEN = "state IN ('queued', 'running')"

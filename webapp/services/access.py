@@ -19,6 +19,8 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     # By the API a reset answers with the new password, which is not for platform admins.
     "reset_password": frozenset({"owner", "admin"}),
     "own": frozenset({"owner"}),
+    # Credentials of one's own, which the owner has no need of.
+    "member": frozenset({"admin", "developer", "viewer"}),
     "list_backups": frozenset({"owner", "admin", "developer", "platform_admin"}),
     # Backups hold all data, which is not for platform admins.
     "download_backups": frozenset({"owner", "admin", "developer"}),

@@ -156,23 +156,29 @@ def credentials(database: Database) -> Credentials:
     if database.password_encrypted is None:
         raise DatabaseNotActive("This database has no password any more.")
     password = vault().decrypt(database.password_encrypted, str(database.id))
+    return credentials_of(database, database.name, password)
+
+
+def credentials_of(database: Database, role: str, password: str) -> Credentials:
+    """How to connect as *role*."""
     return Credentials(
         host=database.host.public_host,
         port=database.host.pgbouncer_port,
         database=database.name,
-        username=database.name,
+        username=role,
         password=password,
-        connection_string=connection_string(database, password),
+        connection_string=connection_string(database, password, role),
     )
 
 
-def connection_string(database: Database, password: str) -> str:
+def connection_string(database: Database, password: str, role: str | None = None) -> str:
     """The libpq URI of *database*, by which a client can prove that it speaks to the right host."""
     host = database.host.public_host
     address = f"[{host}]" if ":" in host else host
     name = quote(database.name, safe="")
     where = f"{address}:{database.host.pgbouncer_port}/{name}"
-    return f"postgresql://{name}:{quote(password, safe='')}@{where}?{urlencode(tls_options(database.host), safe='/')}"
+    user = quote(role or database.name, safe="")
+    return f"postgresql://{user}:{quote(password, safe='')}@{where}?{urlencode(tls_options(database.host), safe='/')}"
 
 
 def tls_options(host: Host) -> dict[str, str]:

@@ -14,6 +14,8 @@ from webapp.models import Database, Difference, Host, HostCheck, Operation
 
 # A check that failed is tried again sooner than one that found nothing.
 AGAIN_S = 300.0
+# What is sent of a database besides its row.
+WANTED = selectinload(Database.allowlist), selectinload(Database.members)
 OPEN = Operation.state.in_(("queued", "running"))
 
 ENROL = text("""
@@ -84,7 +86,7 @@ def take_due(session: Session, every_s: float, lease_s: float, limit: int) -> li
 def live(session: Session, host_id: uuid.UUID) -> list[Database]:
     """The host's live databases, by name."""
     query = select(Database).where(Database.host_id == host_id, Database.deleted_at.is_(None))
-    return list(session.scalars(query.order_by(Database.name).options(selectinload(Database.allowlist))).unique())
+    return list(session.scalars(query.order_by(Database.name).options(*WANTED)).unique())
 
 
 def settled(session: Session, host_id: uuid.UUID) -> list[Database]:

@@ -1,4 +1,4 @@
-"""Members: other users with access to a database, each at a level. Nothing on a host changes with them."""
+"""Members: other users with access to a database, each at a level, and with a role on the host if they want one."""
 
 import uuid
 
@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from webapp.models import Database, Member, User
 from webapp.models.databases import LEVELS
-from webapp.services import access, audit, users
+from webapp.services import access, audit, member_credentials, users
 from webapp.services.actors import Actor
 from webapp.services.errors import Conflict, DatabaseNotFound, MemberNotFound, NotFound, ValidationFailed
 
@@ -51,6 +51,8 @@ def change_level(session: Session, actor: Actor, database: Database, member_id: 
     check_level(level)
     member = find_member(session, database, member_id)
     before, member.level = member.level, level
+    if (before == "viewer") != (level == "viewer"):  # a role that wrote is not made to read, nor the other way round
+        member_credentials.end(session, actor, database, member)
     _record(session, actor, database, "member.change_level", member, before=before)
     return member
 
@@ -65,6 +67,7 @@ def remove_member(session: Session, actor: Actor, database: Database, member_id:
     if not leaves and not access.allows(actor, database, "operate"):
         raise DatabaseNotFound
     _record(session, actor, database, "member.leave" if leaves else "member.remove", member)
+    member_credentials.end(session, actor, database, member)
     session.delete(member)
 
 

@@ -18,6 +18,11 @@ from webapp.services.errors import Conflict, DatabaseNotFound, OperationInProgre
 from webapp.services.guards import mark_authorized
 from webapp.services.paging import Page, paginate
 
+UNCANCELLABLE = {
+    "database.storage_limit": "What follows from the storage limit",
+    "database.clean_up": "What follows from the storage limit",
+    "database.members": "A change of members' credentials",
+}
 ONE_OPEN = "uq_operations_open_database"
 
 
@@ -114,8 +119,8 @@ def cancel_operation(session: Session, actor: Actor, operation_id: uuid.UUID) ->
     Cancelled is not undone: what already happened on the host stays. Raises Conflict when it has ended.
     """
     operation = _require_operate(session, actor, operation_id)
-    if operation.kind in ("database.storage_limit", "database.clean_up"):
-        raise Conflict("What follows from the storage limit cannot be cancelled.")
+    if operation.kind in UNCANCELLABLE:
+        raise Conflict(f"{UNCANCELLABLE[operation.kind]} cannot be cancelled.")
     if operation.kind == "database.reset_password":
         raise Conflict("A password reset cannot be cancelled: the old password is already given up. Reset it again.")
     now = datetime.now(UTC)

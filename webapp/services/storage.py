@@ -41,5 +41,9 @@ def usage(database: Database) -> Usage:
 
 
 def restored(database: Database) -> None:
-    """Its data came into a new database, to which everybody may write; the next report decides anew."""
+    """Its data came into a new database, to which everybody may write and nobody was granted reading.
+
+    The next report decides anew about the first, a converge that is queued soon sees to the second.
+    """
     database.storage_state, database.storage_mark_bytes = "open", None
+    database.members_changed = any(member.credential for member in database.members)

@@ -17,6 +17,7 @@ from webapp.services import (
     audit,
     databases,
     differences,
+    member_credentials,
     members,
     metrics,
     moves,
@@ -109,6 +110,7 @@ def detail_page(
     problem: str | None = None,
     network_errors: dict[str, list[str]] | None = None,
     member_problem: str | None = None,
+    own_credentials: Credentials | None = None,
 ) -> str:
     """The detail page; with *credentials* they are shown, with *problem* it says why a change was refused.
 
@@ -131,6 +133,8 @@ def detail_page(
         "difference": differences.of_database(session, database),
         "members": members.list_members(session, database),
         "member_problem": member_problem,
+        "own_member": member_credentials.of_actor(actor, database),
+        "own_credentials": own_credentials,
         "levels": LEVELS,
         "network_errors": network_errors or {},
         "network_warnings": networks.warnings(entry.cidr for entry in database.allowlist),

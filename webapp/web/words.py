@@ -36,6 +36,7 @@ OPERATIONS = {
     "backup.delete": Words("Delete backup", "Deleting the backup", "Backup deleted", "trash-2"),
     "backup.fetch": Words("Copy backup", "Copying the backup from its host", "Backup copied", "download"),
     "backup.drill": Words("Restore drill", "Proving a backup", "Backup proven restorable", "shield-check"),
+    "database.members": Words("Members", "Changing members' credentials", "Members' credentials changed", "user"),
     "database.repair": Words("Repair", "Making it what it should be", "Repaired", "wrench"),
 }
 
@@ -50,6 +51,8 @@ ACTIONS = {
     "database.restart": ("restarted", "rotate-cw"),
     "database.allowlist": ("changed the allowlist of", "shield-check"),
     "database.repair": ("repaired", "wrench"),
+    "database.members": ("changed members' credentials of", "user"),
+    "member.reveal_credentials": ("revealed their own credentials of", "eye"),
     "database.storage_limit": ("applied the storage limit to", "database"),
     "database.clean_up": ("opened for cleaning up", "database"),
     "drift.check": ("asked for a check of", "search"),

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from webapp.services import drift
+from webapp.services import drift, member_credentials
 from webapp.services.drift import Finding, Findings, Lease
 from webapp.worker import desired, environment, host_keys, inventories
 from webapp.worker.hosts import Server
@@ -49,6 +49,7 @@ class Checker:
     def tick(self) -> None:
         """Start a check that is due; cheap when none is."""
         settings = self._server.settings
+        self._end_members()
         self._under_way = {future for future in self._under_way if not future.done()}
         free = HOSTS_AT_ONCE - len(self._under_way)
         if not settings.check_every_s or not free or self._server.shutdown.asked:
@@ -57,6 +58,12 @@ class Checker:
             leases = drift.take_due(session, settings.check_every_s, settings.run_timeout_s * LEASE_RUNS, free)
             session.commit()
         self._under_way |= {self._pool.submit(self._check, lease) for lease in leases}
+
+    def _end_members(self) -> None:
+        """Queue what a membership's end left to be done while another operation was under way."""
+        with self._server.sessions() as session:
+            member_credentials.queue_changed(session)
+            session.commit()
 
     def close(self) -> None:
         """Wait for what is under way; the shutdown ends it."""
@@ -79,7 +86,9 @@ class Checker:
         """What differs on the host, or why that is not known."""
         with self._server.sessions() as session:
             wanted = [desired.tenant_database(database) for database in drift.settled(session, lease.host_id)]
-            known = [database.name for database in drift.live(session, lease.host_id)]
+            live = drift.live(session, lease.host_id)
+            roles = [member.credential.role for each in live for member in each.members if member.credential]
+            known = [database.name for database in live] + roles
         checked = self._run(lease, self._server.playbook, {"tenant_databases": wanted}, check=True)
         if REPORT_TASK not in checked.reports:
             return why(checked)

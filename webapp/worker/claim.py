@@ -104,6 +104,7 @@ def mark_running(session: Session, ids: list[uuid.UUID], run: Run) -> None:
 
 def load(session: Session, ids: list[uuid.UUID]) -> list[Operation]:
     """The claimed operations with their databases' current desired state."""
-    allowlist = joinedload(Operation.database, innerjoin=True).selectinload(Database.allowlist)
-    query = select(Operation).where(Operation.id.in_(ids)).order_by(Operation.created_at).options(allowlist)
+    database = joinedload(Operation.database, innerjoin=True)
+    wanted = database.selectinload(Database.allowlist), database.selectinload(Database.members)
+    query = select(Operation).where(Operation.id.in_(ids)).order_by(Operation.created_at).options(*wanted)
     return list(session.scalars(query.execution_options(populate_existing=True)))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from webapp.models import Database, Operation
+from webapp.models import Database, Member, Operation
 
 # A session keeps the way its transactions begin, so whoever is there when that changes is cut off once.
 CUTTING = ("database.restart", "database.storage_limit")
@@ -31,6 +31,7 @@ def tenant_database(database: Database) -> dict[str, Any]:
         "connection_limit": database.connection_limit,
         "pool_size": database.pool_size,
         "pool_mode": database.pool_mode,
+        "members": [_member(member) for member in database.members if member.credential is not None],
         "read_only": database.storage_state != "open",
         "networks": [str(entry.cidr) for entry in database.allowlist],
     }
@@ -43,3 +44,8 @@ def _state(database: Database) -> str:
     """What it should be on the host: shut for its growth, it is as if it were stopped."""
     shut = database.storage_state == "shut" and database.desired_state == "present"
     return "stopped" if shut else database.desired_state
+
+
+def _member(member: Member) -> dict[str, Any]:
+    role = member.credential
+    return {"role": role.role, "level": member.level, "verifier": role.verifier} if role else {}

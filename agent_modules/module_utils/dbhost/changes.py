@@ -4,12 +4,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import LiteralString
-
-from psycopg import sql
-
-from . import scram, shown
+from . import member_changes, scram, shown
+from .change import HAND_OVER, TERMINATE, Change, secret, statement
 from .errors import TenantError
 from .observed import Observed
 from .tenants import TenantDatabase
@@ -18,16 +14,6 @@ GRANTS = ("CONNECT", "CREATE", "TEMPORARY")
 DROP_INTERRUPTED = -2  # datconnlimit of a database whose DROP did not come to its end
 
 LOGIN_STATES = ("present", "closed")  # of a closed one PgBouncer knows nothing, and dumps still get in
-STATEMENT, HAND_OVER, TERMINATE = "statement", "hand over", "terminate"
-
-
-@dataclass(frozen=True)
-class Change:
-    """One step. *shown* is for people and holds no secret; *statement* may."""
-
-    shown: str
-    statement: sql.Composed | None = field(default=None, repr=False)
-    kind: str = STATEMENT
 
 
 def changes(current: Observed, wanted: TenantDatabase) -> list[Change]:
@@ -39,13 +25,14 @@ def changes(current: Observed, wanted: TenantDatabase) -> list[Change]:
     if wanted.state == "absent":
         return _drop(current)
     interrupted = current.database_limit == DROP_INTERRUPTED
-    found = Observed(current.name) if interrupted else current
-    leftovers = [_statement("DROP DATABASE {} WITH (FORCE)", wanted.name)] if interrupted else []
+    found = Observed(current.name, members=current.members, viewers=current.viewers) if interrupted else current
+    leftovers = [statement("DROP DATABASE {} WITH (FORCE)", wanted.name)] if interrupted else []
     return [
         *leftovers,
         *_role(current, wanted),
         *_database(found, wanted),
         *_read_only(found, wanted),
+        *(member_changes.converge(found, wanted) if wanted.state == "present" else member_changes.shut(found)),
         *_close(current, wanted),
     ]
 
@@ -59,13 +46,14 @@ def _require_ours(current: Observed) -> None:
 
 def _drop(current: Observed) -> list[Change]:
     name = current.name
-    steps = []
+    steps = member_changes.shut(current)
     if current.role and current.login:
-        steps.append(_statement("ALTER ROLE {} NOLOGIN", name))
+        steps.append(statement("ALTER ROLE {} NOLOGIN", name))
     if current.database:
-        steps.append(_statement("DROP DATABASE {} WITH (FORCE)", name))
+        steps.append(statement("DROP DATABASE {} WITH (FORCE)", name))
+    steps += member_changes.drop(current)
     if current.role:
-        steps.append(_statement("DROP ROLE {}", name))
+        steps.append(statement("DROP ROLE {}", name))
     return steps
 
 
@@ -75,20 +63,20 @@ def _role(current: Observed, wanted: TenantDatabase) -> list[Change]:
         return [_create_role(wanted)]
     steps = []
     if current.loose:
-        steps.append(_statement("ALTER ROLE {} NOCREATEROLE NOCREATEDB VALID UNTIL 'infinity'", name))
+        steps.append(statement("ALTER ROLE {} NOCREATEROLE NOCREATEDB VALID UNTIL 'infinity'", name))
     if current.login != login:
-        steps.append(_statement("ALTER ROLE {} LOGIN" if login else "ALTER ROLE {} NOLOGIN", name))
+        steps.append(statement("ALTER ROLE {} LOGIN" if login else "ALTER ROLE {} NOLOGIN", name))
     if current.role_limit != wanted.connection_limit:
-        steps.append(_statement("ALTER ROLE {} CONNECTION LIMIT {}", name, wanted.connection_limit))
+        steps.append(statement("ALTER ROLE {} CONNECTION LIMIT {}", name, wanted.connection_limit))
     if current.salt != scram.parse(wanted.verifier or ""):
-        steps += [_secret("ALTER ROLE {}", wanted.verifier, name), _terminate(name)]
+        steps += [secret("ALTER ROLE {}", wanted.verifier, name), _terminate(name)]
     return steps
 
 
 def _create_role(wanted: TenantDatabase) -> Change:
     attributes = "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT {}"
     login = "CREATE ROLE {} LOGIN " if wanted.state in LOGIN_STATES else "CREATE ROLE {} NOLOGIN "
-    return _secret(login + attributes, wanted.verifier, wanted.name, wanted.connection_limit)
+    return secret(login + attributes, wanted.verifier, wanted.name, wanted.connection_limit)
 
 
 def _database(current: Observed, wanted: TenantDatabase) -> list[Change]:
@@ -96,25 +84,25 @@ def _database(current: Observed, wanted: TenantDatabase) -> list[Change]:
     steps = []
     if not current.database:
         template = "CREATE DATABASE {} TEMPLATE template0 STRATEGY WAL_LOG ALLOW_CONNECTIONS false CONNECTION LIMIT {}"
-        steps.append(_statement(template, name, limit))
+        steps.append(statement(template, name, limit))
     steps += [_revoke(name, other) for other in (current.others if current.database else ("public",))]
     steps += _hand_over(current, wanted)
     if current.database and current.database_limit != wanted.connection_limit:
-        steps.append(_statement("ALTER DATABASE {} CONNECTION LIMIT {}", name, limit))
+        steps.append(statement("ALTER DATABASE {} CONNECTION LIMIT {}", name, limit))
     return steps
 
 
 def _revoke(name: str, other: str) -> Change:
     if other == "public":  # no role can have this name
-        return _statement("REVOKE ALL ON DATABASE {} FROM PUBLIC", name)
-    return _statement("REVOKE ALL ON DATABASE {} FROM {}", name, other)
+        return statement("REVOKE ALL ON DATABASE {} FROM PUBLIC", name)
+    return statement("REVOKE ALL ON DATABASE {} FROM {}", name, other)
 
 
 def _hand_over(current: Observed, wanted: TenantDatabase) -> list[Change]:
     """Open the database; before that, give it to its tenant, who cannot connect until the very last grant."""
     name, once_more = wanted.name, wanted.name in current.others
-    grant = _statement("GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {} TO {}", name, name)
-    enter = _statement("ALTER DATABASE {} ALLOW_CONNECTIONS true", name)
+    grant = statement("GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {} TO {}", name, name)
+    enter = statement("ALTER DATABASE {} ALLOW_CONNECTIONS true", name)
     opening = [] if current.open or wanted.state not in LOGIN_STATES else [enter]
     if "CREATE" in current.grants or once_more:
         return ([grant] if once_more or set(current.grants) != set(GRANTS) else []) + opening
@@ -127,11 +115,11 @@ def _read_only(current: Observed, wanted: TenantDatabase) -> list[Change]:
     """How transactions begin. A tenant's own setting for its role would come before the database's."""
     name = wanted.name
     if not wanted.read_only:
-        return [_statement("ALTER DATABASE {} RESET default_transaction_read_only", name)] if current.read_only else []
-    steps = [] if current.read_only else [_statement("ALTER DATABASE {} SET default_transaction_read_only = on", name)]
+        return [statement("ALTER DATABASE {} RESET default_transaction_read_only", name)] if current.read_only else []
+    steps = [] if current.read_only else [statement("ALTER DATABASE {} SET default_transaction_read_only = on", name)]
     if current.own_read_only:
-        steps.append(_statement("ALTER ROLE {} RESET default_transaction_read_only", name))
-        steps.append(_statement("ALTER ROLE {} IN DATABASE {} RESET default_transaction_read_only", name, name))
+        steps.append(statement("ALTER ROLE {} RESET default_transaction_read_only", name))
+        steps.append(statement("ALTER ROLE {} IN DATABASE {} RESET default_transaction_read_only", name, name))
     return steps
 
 
@@ -142,25 +130,9 @@ def _close(current: Observed, wanted: TenantDatabase) -> list[Change]:
     if wanted.state != "stopped":
         return []
     entered = "CREATE" not in current.grants or current.database_limit == DROP_INTERRUPTED
-    shut = [_statement("ALTER DATABASE {} ALLOW_CONNECTIONS false", wanted.name)] if current.open or entered else []
+    shut = [statement("ALTER DATABASE {} ALLOW_CONNECTIONS false", wanted.name)] if current.open or entered else []
     return shut + ([_terminate(wanted.name)] if shut or current.backends else [])
 
 
 def _terminate(name: str) -> Change:
-    return Change(shown.statement("End the sessions of {}", name), kind=TERMINATE)
-
-
-def _statement(template: LiteralString, *values: str | int) -> Change:
-    """*template* with its names as identifiers and its numbers as literals."""
-    return Change(shown.statement(template, *values), sql.SQL(template).format(*map(_composable, values)))
-
-
-def _secret(template: LiteralString, verifier: str | None, *values: str | int) -> Change:
-    """A statement that ends in *verifier*, which is not shown."""
-    visible = f"{shown.statement(template, *values)} PASSWORD {shown.HIDDEN}"
-    secret = sql.SQL(" PASSWORD {}").format(sql.Literal(verifier))
-    return Change(visible, sql.SQL(template).format(*map(_composable, values)) + secret)
-
-
-def _composable(value: str | int) -> sql.Composable:
-    return sql.Identifier(value) if isinstance(value, str) else sql.Literal(value)
+    return Change(shown.statement("End the sessions of {}", name), kind=TERMINATE, role=name)

@@ -4,16 +4,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import psycopg
 from psycopg import errors
 
+from . import change as kinds
 from . import changes as planning
-from . import ownership, postgres, scram
-from .changes import Change
+from . import member_grants, ownership, postgres, scram
+from .change import Change
 from .errors import TenantError
 from .observed import Observed, observe
 from .results import Result
@@ -21,6 +22,12 @@ from .tenants import TenantDatabase
 
 _ALREADY_THERE = (errors.UniqueViolation, errors.DuplicateDatabase, errors.DuplicateObject)
 _PARALLEL = 4
+
+_INSIDE: dict[str, Callable[[psycopg.Connection, str, str], None]] = {
+    kinds.HAND_OVER: lambda inside, name, _role: ownership.hand_over_public(inside, name),
+    kinds.GRANT_VIEWERS: member_grants.grant_viewers,
+    kinds.RELEASE: member_grants.release,
+}
 
 _TERMINATE = """
 SELECT pg_catalog.pg_terminate_backend(a.pid, 5000) FROM pg_catalog.pg_stat_activity AS a
@@ -90,7 +97,7 @@ def _apply_until_done(target: Target, batch: list[_Work]) -> None:
         current = _observe(target, [work.wanted for work in pending])
         for work in pending:
             work.current = current[work.wanted.name]
-        pending = [work for work in pending if [step for step in work.changes() if step.kind != planning.TERMINATE]]
+        pending = [work for work in pending if [step for step in work.changes() if step.kind != kinds.TERMINATE]]
     for work in pending:
         step = work.changes()[0].shown
         work.result.error = TenantError("not_converged", "The change did not last; something undid it.", True, step)
@@ -121,11 +128,11 @@ def _apply(target: Target, session: postgres.Session, work: _Work) -> None:
 
 
 def _apply_step(connection: psycopg.Connection, target: Target, name: str, step: Change) -> None:
-    if step.kind == planning.TERMINATE:
-        connection.execute(_TERMINATE, {"name": name})
-    elif step.kind == planning.HAND_OVER:
+    if step.kind == kinds.TERMINATE:
+        connection.execute(_TERMINATE, {"name": step.role})
+    elif step.kind in _INSIDE:
         with postgres.connect(target.cluster, name) as inside:
-            ownership.hand_over_public(inside, name)
+            _INSIDE[step.kind](inside, name, step.role)
     elif step.statement is not None:
         connection.execute(step.statement)
 

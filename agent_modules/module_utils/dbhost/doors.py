@@ -8,12 +8,12 @@ import ipaddress
 from dataclasses import dataclass, replace
 
 from . import scram
-from .store import CLOSED, CUTTING, OPEN, Entry
+from .store import CLOSED, CUTTING, OPEN, Entry, MemberEntry
 from .tenants import TenantDatabase
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _EVERYWHERE = ("0.0.0.0/0", "::/0")
-_SETTINGS = ("verifier", "pool_size", "pool_mode", "networks")
+_SETTINGS = ("verifier", "pool_size", "pool_mode", "networks", "members")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ def closed(entry: Entry, door: str = CLOSED) -> Entry:
     """*entry* with its door shut. A line that PgBouncer once read is replaced by a tombstone, never taken out."""
     known = entry.verifier is not None
     tombstone = entry.tombstone or (scram.tombstone() if known else None)
-    return replace(entry, door=door, verifier=None, tombstone=tombstone)
+    members = tuple(_shut(member) for member in entry.members)
+    return replace(entry, door=door, verifier=None, tombstone=tombstone, members=members)
 
 
 def networks(entry: Entry) -> tuple[str, ...]:
@@ -58,14 +59,34 @@ def _after(before: Entry, wanted: TenantDatabase) -> Entry:
         pool_size=wanted.pool_size,
         pool_mode=wanted.pool_mode,
         networks=wanted.networks,
+        members=_members(before, wanted),
         disconnected=wanted.generation if wanted.disconnect else before.disconnected,
     )
+
+
+def _members(before: Entry, wanted: TenantDatabase) -> tuple[MemberEntry, ...]:
+    """Those who are to get in by their verifiers, and those who once did by tombstones."""
+    listed = {member.role: MemberEntry(member.role, member.verifier) for member in wanted.members}
+    gone = [_shut(member) for member in before.members if member.role not in listed]
+    return tuple(sorted([*listed.values(), *gone], key=lambda member: member.role))
+
+
+def _shut(member: MemberEntry) -> MemberEntry:
+    tombstone = member.tombstone or (scram.tombstone() if member.verifier is not None else None)
+    return replace(member, verifier=None, tombstone=tombstone)
+
+
+def _member_lost(before: Entry, wanted: TenantDatabase) -> bool:
+    """True if a member who was let in is no longer, or by another password: an open session knows nothing of it."""
+    listed = {member.role: member.verifier for member in wanted.members}
+    return any(member.verifier not in (None, listed.get(member.role)) for member in before.members)
 
 
 def _must_cut(before: Entry, wanted: TenantDatabase) -> bool:
     again = wanted.generation is not None and before.disconnected == wanted.generation
     disconnect = wanted.disconnect and not again
-    return disconnect or before.verifier != wanted.verifier or _narrowed(before, wanted)
+    lost = before.verifier != wanted.verifier or _member_lost(before, wanted)
+    return disconnect or lost or _narrowed(before, wanted)
 
 
 def _narrowed(before: Entry, wanted: TenantDatabase) -> bool:

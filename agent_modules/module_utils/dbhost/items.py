@@ -7,11 +7,16 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Sequence
 from typing import Any
 
-from . import tenants
+from . import members, tenants
 from .errors import TenantError
 from .results import Result
 from .tenants import TenantDatabase
 
+MEMBER_OPTIONS: dict[str, dict[str, Any]] = {
+    "role": {"type": "str", "required": True},
+    "level": {"type": "str", "required": True, "choices": list(members.LEVELS)},
+    "verifier": {"type": "str", "required": True, "no_log": True},
+}
 ITEM_OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},
     "generation": {"type": "int"},
@@ -24,6 +29,7 @@ ITEM_OPTIONS: dict[str, dict[str, Any]] = {
     "disconnect": {"type": "bool", "default": False},
     "repair_ownership": {"type": "bool", "default": False},
     "read_only": {"type": "bool", "default": False},
+    "members": {"type": "list", "elements": "dict", "default": [], "options": MEMBER_OPTIONS},
 }
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import psycopg
 from psycopg.rows import class_row
 
-from . import scram
+from . import members, scram
 from .errors import TenantError
+from .members import ObservedMember
 
 # Roles and databases that the provisioner does not own are "foreign": reported, never touched.
 _QUERY = """
@@ -38,13 +39,32 @@ SELECT wanted.name,
               WHERE acl.grantee = r.oid AND NOT acl.is_grantable ORDER BY 1) AS grants,
        ARRAY(SELECT DISTINCT coalesce(g.rolname::text, 'public')
                FROM aclexplode(a.acl) AS acl LEFT JOIN pg_catalog.pg_roles AS g ON g.oid = acl.grantee
-              WHERE acl.grantee <> d.datdba AND (acl.grantee IS DISTINCT FROM r.oid OR acl.is_grantable)) AS others,
+              WHERE acl.grantee <> d.datdba AND (acl.grantee IS DISTINCT FROM r.oid OR acl.is_grantable)
+                AND NOT (acl.grantee = v.oid AND acl.privilege_type = 'CONNECT' AND NOT acl.is_grantable)) AS others,
+       v.oid IS NOT NULL AS viewers,
+       ARRAY(SELECT acl.privilege_type FROM aclexplode(a.acl) AS acl WHERE acl.grantee = v.oid) AS viewers_grants,
        (SELECT pg_catalog.count(*) FROM backends AS b WHERE b.usesysid = r.oid OR b.datid = d.oid)::int AS backends
   FROM pg_catalog.unnest(%s::text[]) AS wanted(name)
   JOIN pg_catalog.pg_roles AS me ON me.rolname = current_user
   LEFT JOIN pg_catalog.pg_roles AS r ON r.rolname = wanted.name::name
+  LEFT JOIN pg_catalog.pg_roles AS v ON v.rolname = (wanted.name || '.viewers')::name
   LEFT JOIN pg_catalog.pg_database AS d ON d.datname = wanted.name::name
  CROSS JOIN LATERAL (SELECT coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba)) AS acl) AS a
+"""
+
+
+_MEMBERS = """
+SELECT wanted.name AS database, r.rolname::text AS role,
+       r.rolsuper OR r.rolreplication OR r.rolbypassrls
+         OR NOT pg_catalog.pg_has_role(current_user, r.oid, 'MEMBER WITH ADMIN OPTION') AS foreign_role,
+       r.rolcanlogin AS login, r.rolconnlimit AS role_limit,
+       ARRAY(SELECT g.rolname::text FROM pg_catalog.pg_auth_members AS m
+               JOIN pg_catalog.pg_roles AS g ON g.oid = m.roleid WHERE m.member = r.oid) AS member_of,
+       ARRAY(SELECT unnest(s.setconfig) FROM pg_catalog.pg_db_role_setting AS s
+              WHERE s.setrole = r.oid AND s.setdatabase = 0) AS settings
+  FROM pg_catalog.unnest(%s::text[]) AS wanted(name)
+  JOIN pg_catalog.pg_roles AS r ON split_part(r.rolname::text, '.', 1) = wanted.name AND r.rolname::text <> wanted.name
+ ORDER BY 1, 2
 """
 
 
@@ -69,21 +89,45 @@ class Observed:
     others: tuple[str, ...] = ()
     backends: int = 0
     salt: scram.Salt | None = None
+    members: tuple[ObservedMember, ...] = ()
+    viewers: bool = False
+    viewers_grants: tuple[str, ...] = ()
 
 
 def observe(connection: psycopg.Connection, names: Iterable[str], endpoint: scram.Endpoint) -> dict[str, Observed]:
     """What the cluster has of *names*. Verifiers are known by probing: the provisioner cannot read them."""
     with connection.cursor(row_factory=class_row(Observed)) as cursor:
         rows = cursor.execute(_QUERY, [list(names)]).fetchall()
+    found = _members(connection, [row.name for row in rows])
     with ThreadPoolExecutor(4) as pool:
-        return {row.name: row for row in pool.map(lambda row: _with_salt(row, endpoint), rows)}
+        return {row.name: row for row in pool.map(lambda row: _with_salts(row, found, endpoint), rows)}
 
 
-def _with_salt(row: Observed, endpoint: scram.Endpoint) -> Observed:
+def _members(connection: psycopg.Connection, names: list[str]) -> dict[str, list[ObservedMember]]:
+    """The member roles of each of *names*; a role that only looks like one is no member's."""
+    found: dict[str, list[ObservedMember]] = {}
+    for database, role, foreign, login, limit, member_of, settings in connection.execute(_MEMBERS, [names]).fetchall():
+        if members.is_member_role(role, database):
+            member = ObservedMember(role, foreign, login, limit, tuple(member_of), tuple(settings))
+            found.setdefault(database, []).append(member)
+    return found
+
+
+def _with_salts(row: Observed, found: dict[str, list[ObservedMember]], endpoint: scram.Endpoint) -> Observed:
     if not row.role or row.foreign_role:
         return row
+    own = [replace(member, salt=_salt(endpoint, member.role, row.name)) for member in found.get(row.name, ())]
+    return replace(
+        row,
+        salt=_salt(endpoint, row.name, row.name),
+        members=tuple(own),
+        viewers_grants=tuple(row.viewers_grants),
+    )
+
+
+def _salt(endpoint: scram.Endpoint, role: str, database: str) -> scram.Salt:
     try:
-        return replace(row, salt=scram.probe(endpoint, row.name, row.name))
+        return scram.probe(endpoint, role, database)
     except (scram.Refused, OSError):
         raise TenantError(
             "postgres_unavailable",

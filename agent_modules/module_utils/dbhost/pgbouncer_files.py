@@ -80,15 +80,19 @@ def _database(name: str, entry: Entry, backend: Backend) -> str:
 def _hba(name: str, entry: Entry) -> Iterator[str]:
     """`md5` still means SCRAM, as every secret in the userlist is one. The local line serves the salt probe, which
     must not depend on a tenant's networks: PgBouncer's socket is in a folder that only its own OS user can enter."""
-    yield f'local "{name}" "{name}" md5'
-    for network in doors.networks(entry):
-        yield f'hostssl "{name}" "{name}" {network} md5'
+    for role in (name, *(member.role for member in entry.members if member.verifier)):
+        yield f'local "{name}" "{role}" md5'
+        for network in doors.networks(entry):
+            yield f'hostssl "{name}" "{role}" {network} md5'
 
 
 def _user(name: str, entry: Entry) -> Iterator[str]:
     secret = entry.verifier if entry.door == OPEN else entry.tombstone
     if secret:
         yield f'"{name}" "{secret}"'
+    for member in entry.members:
+        if known := member.verifier or member.tombstone:
+            yield f'"{member.role}" "{known}"'
 
 
 def _read(path: Path) -> str:
@@ -103,8 +107,8 @@ def _subjects(file: str, line: str) -> tuple[str, ...]:
 def _lines_by_name(file: str, text: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for line in text.splitlines():
-        for name in _subjects(file, line):
-            found.setdefault(name, []).append(line)
+        for name in dict.fromkeys(subject.partition(".")[0] for subject in _subjects(file, line)):
+            found.setdefault(name, []).append(line)  # a member's line is one of the database's
     return found
 
 

@@ -119,13 +119,21 @@ def wait_until_served(pgbouncer: PgBouncer, entries: Mapping[str, Entry]) -> set
 
 
 def _serves(login: scram.Endpoint, name: str, entry: Entry) -> bool:
+    members = [member for member in entry.members if member.verifier] if entry.door == OPEN else []
+    return _offers(login, name, name, entry.verifier if entry.door == OPEN else None) and all(
+        _offers(login, name, member.role, member.verifier) for member in members
+    )
+
+
+def _offers(login: scram.Endpoint, database: str, role: str, verifier: str | None) -> bool:
+    """Whether PgBouncer offers the verifier's salt; without one, whether it refuses the login."""
     try:
-        salt = scram.probe(login, name, name)
+        salt = scram.probe(login, role, database)
     except scram.Refused as refusal:
-        return entry.door != OPEN and not refusal.sqlstate.startswith("53")
+        return verifier is None and not refusal.sqlstate.startswith("53")
     except OSError:
         return False
-    return salt == scram.parse(entry.verifier or "") if entry.door == OPEN and entry.verifier else False
+    return verifier is not None and salt == scram.parse(verifier)
 
 
 def _down(message: str) -> TenantError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from . import files
 from .errors import TenantError
@@ -15,6 +16,15 @@ from .tenants import TenantDatabase
 
 _VERSION = 1
 OPEN, CUTTING, CLOSED = "open", "cutting", "closed"
+
+
+@dataclass(frozen=True)
+class MemberEntry:
+    """One member role as PgBouncer should know it: by its verifier, or by a tombstone once it is shut out."""
+
+    role: str
+    verifier: str | None = field(default=None, repr=False)
+    tombstone: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,7 @@ class Entry:
     pool_mode: str = "transaction"
     networks: tuple[str, ...] = ()
     disconnected: int | None = None
+    members: tuple[MemberEntry, ...] = ()
 
 
 Store = dict[str, Entry]
@@ -38,13 +49,16 @@ def load(folder: Path) -> Store:
     """What the host remembers; empty on a new host. Raises TenantError if the file is not what *save* wrote."""
     try:
         held = json.loads((folder / "tenants.json").read_text(encoding="utf-8"))
-        return {
-            name: Entry(**{**entry, "networks": tuple(entry["networks"])}) for name, entry in held["tenants"].items()
-        }
+        return {name: _entry(entry) for name, entry in held["tenants"].items()}
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise TenantError("store_damaged", "The host's tenants.json cannot be read; it is left as it is.") from None
+
+
+def _entry(held: dict[str, Any]) -> Entry:
+    members = tuple(MemberEntry(**member) for member in held.get("members", ()))
+    return Entry(**{**held, "networks": tuple(held["networks"]), "members": members})
 
 
 def save(folder: Path, store: Store) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 
 from . import names, pgbouncer_files, store
+from .members import VIEWERS
 from .store import CLOSED
 
 # Made by initdb and by the roles, none of them a tenant's.
@@ -64,7 +65,8 @@ def in_files(config_dir: Path, state_dir: Path, known: Collection[str]) -> list[
     held = store.load(state_dir)
     doors = [name for name, entry in held.items() if entry.door != CLOSED and not _is_known(name, known)]
     found = [Stranger("tenants.json", name, f'The host lets in "{name}", known to nobody.') for name in doors]
-    remembered = {*known, *held}
+    roles = (member.role for entry in held.values() for member in entry.members)
+    remembered = {*known, *held, *roles}
     found += [
         Stranger(file, name, f'{file} has a line for "{name}", known to nobody.')
         for file, subjects in pgbouncer_files.subjects(config_dir)
@@ -75,4 +77,5 @@ def in_files(config_dir: Path, state_dir: Path, known: Collection[str]) -> list[
 
 
 def _is_known(name: str, known: Collection[str]) -> bool:
-    return name in known or name in _OURS or name.startswith(_OUR_PREFIXES)
+    """A database's group of viewers is as known as the database; its members' roles have to be named."""
+    return name.removesuffix(VIEWERS) in known or name in _OURS or name.startswith(_OUR_PREFIXES)

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import names, scram
+from . import members, names, scram
 from .errors import TenantError
+from .members import Member
 
 STATES = ("present", "stopped", "closed", "absent")
 POOL_MODES = ("transaction", "session")
@@ -32,13 +33,16 @@ class TenantDatabase:
     disconnect: bool = False
     repair_ownership: bool = False
     read_only: bool = False
+    members: tuple[Member, ...] = ()
 
 
 def parse(item: Mapping[str, Any], *, allow_reserved: bool) -> TenantDatabase:
     """The checked form of one item of `tenant_databases`. Raises TenantError, which never quotes the item."""
     given = {key: value for key, value in item.items() if value is not None}
+    listed = given.pop("members", [])
     wanted = TenantDatabase(**{**given, "networks": networks(given.get("networks", []))})
     names.require(wanted.name, allow_reserved=allow_reserved)
+    wanted = replace(wanted, members=members.parse(listed, wanted.name))
     _require_choices(wanted)
     if wanted.state != "absent":
         scram.parse(wanted.verifier or "")

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from agent_modules.module_utils.dbhost import changes as planning
 from agent_modules.module_utils.dbhost import scram
+from agent_modules.module_utils.dbhost.change import STATEMENT
 from agent_modules.module_utils.dbhost.changes import changes
 from agent_modules.module_utils.dbhost.errors import TenantError
 from agent_modules.module_utils.dbhost.observed import Observed
@@ -112,7 +112,7 @@ def test_a_hostile_name_stays_one_identifier(name, state):
     quoted = '"' + name.replace('"', '""') + '"'
     for current in (replace(RUNNING, name=name, backends=1), Observed(name)):
         for step in changes(current, TenantDatabase(name, state=state, verifier=OTHER)):
-            assert step.kind != planning.STATEMENT or quoted in step.statement.as_string(None)
+            assert step.kind != STATEMENT or quoted in step.statement.as_string(None)
             assert name not in step.shown.replace(quoted, "").replace(f'"{name}"', "")
 
 

@@ -1,0 +1,65 @@
+# Copyright: DBHost contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What member roles need done inside a tenant's database: reading for viewers, and a clean end for who goes.
+
+As with ownership: no superuser, a membership for the length of one transaction that no other session sees, catalogs
+alone are read, and no statement here runs any of a tenant's code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import psycopg
+from psycopg import sql
+
+_SCHEMAS = "SELECT n.nspname::text FROM pg_catalog.pg_namespace AS n WHERE n.nspowner = %s::regrole ORDER BY 1"
+_RELATIONS = """
+SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class AS c
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE c.relowner = %s::regrole AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relpersistence <> 't'
+ ORDER BY 1, 2
+"""
+_DEFAULTS = ("SELECT ON TABLES", "SELECT ON SEQUENCES", "USAGE ON SCHEMAS")
+_AT_ONCE = 500
+
+
+def grant_viewers(connection: psycopg.Connection, tenant: str, group: str) -> None:
+    """Let *group* read what *tenant* has and what it makes from now on; what it takes back later stays so."""
+    names = {"tenant": sql.Identifier(tenant), "group": sql.Identifier(group)}
+    with _member_of(connection, tenant):
+        for schema in _rows(connection, _SCHEMAS, tenant):
+            grant = sql.SQL("GRANT USAGE ON SCHEMA {} TO {group}")
+            connection.execute(grant.format(sql.Identifier(*schema), **names))
+        relations = [sql.Identifier(*row) for row in _rows(connection, _RELATIONS, tenant)]
+        for start in range(0, len(relations), _AT_ONCE):
+            listed = sql.SQL(", ").join(relations[start : start + _AT_ONCE])
+            connection.execute(sql.SQL("GRANT SELECT ON {} TO {group}").format(listed, **names))
+        for privilege in _DEFAULTS:
+            default = sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {tenant} GRANT {} TO {group}")
+            connection.execute(default.format(sql.SQL(privilege), **names))
+
+
+def release(connection: psycopg.Connection, tenant: str, role: str) -> None:
+    """Give *tenant* what *role* owns here, and take away what *role* was granted, so that it can be dropped."""
+    own, to = sql.Identifier(role), sql.Identifier(tenant)
+    with _member_of(connection, tenant, role):
+        connection.execute(sql.SQL("REASSIGN OWNED BY {} TO {}").format(own, to))
+        connection.execute(sql.SQL("DROP OWNED BY {}").format(own))
+
+
+@contextlib.contextmanager
+def _member_of(connection: psycopg.Connection, *roles: str) -> Iterator[None]:
+    names = [sql.Identifier(role) for role in roles]
+    with connection.transaction():
+        for name in names:
+            connection.execute(sql.SQL("GRANT {} TO CURRENT_USER WITH INHERIT TRUE, SET TRUE").format(name))
+        yield
+        for name in names:
+            connection.execute(sql.SQL("REVOKE {} FROM CURRENT_USER GRANTED BY CURRENT_USER").format(name))
+
+
+def _rows(connection: psycopg.Connection, query: str, tenant: str) -> list[tuple[str, ...]]:
+    quoted = '"' + tenant + '"'  # regrole reads it as an identifier; a tenant's name holds no quote
+    return connection.execute(query, [quoted]).fetchall()
