@@ -1,11 +1,12 @@
 """Uploaded dumps: checked by name and size, kept in the spool, restored in place as the tenant."""
 
+import contextlib
 import uuid
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from webapp.gateways.object_store import UPLOADS, object_store
+from webapp.gateways.object_store import UPLOADS, ObjectStoreError, object_store
 from webapp.models import Database, Operation
 from webapp.services import backups, spool
 from webapp.services.actors import Actor
@@ -53,6 +54,15 @@ def store(upload: Upload) -> None:
 def discard(upload_id: uuid.UUID) -> None:
     """Remove an upload from the spool."""
     spool.upload(upload_id).unlink(missing_ok=True)
+
+
+def forget(upload_id: uuid.UUID) -> None:
+    """Remove an upload wherever it lies, now that it is restored; should that fail, it is swept away later."""
+    discard(upload_id)
+    held = object_store()
+    if held is not None:
+        with contextlib.suppress(ObjectStoreError):
+            held.delete([key(upload_id)])
 
 
 def key(upload_id: uuid.UUID | str) -> str:

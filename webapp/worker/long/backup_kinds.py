@@ -38,7 +38,7 @@ def restore(job: LongJob) -> Done:
 
     def record(_session: Session) -> None:
         if "upload_id" in params:
-            imports.discard(uuid.UUID(params["upload_id"]))
+            imports.forget(uuid.UUID(params["upload_id"]))
 
     return Done([f"Safety backup {safety.filename}", *restored.changes], record)
 
