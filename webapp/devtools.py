@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,9 @@ from webapp.embedded.progress import Progress
 CHECKOUT = Path(__file__).parent.parent
 PYTHON = sys.executable
 PGBOUNCER = "DBHOST_PGBOUNCER_BIN"
+SCENARIO_HOME = "DBHOST_SCENARIO_HOME"
+KEPT = {PGBOUNCER, SCENARIO_HOME}
+SCENARIOS = ("host", "databases", "faults")
 FAST = "not stack and not browser and not slow"
 
 LINTS: dict[str, list[str]] = {
@@ -31,7 +35,7 @@ LINTS: dict[str, list[str]] = {
 
 def environment() -> dict[str, str]:
     """The environment of a check: nothing of a running installation leaks in, and the venv's programs come first."""
-    foreign = [name for name in os.environ if name.startswith(("DBHOST_", "DATABASE_URL")) and name != PGBOUNCER]
+    foreign = [name for name in os.environ if name.startswith(("DBHOST_", "DATABASE_URL")) and name not in KEPT]
     kept = {name: value for name, value in os.environ.items() if name not in foreign}
     kept["PATH"] = f"{Path(PYTHON).parent}{os.pathsep}{kept.get('PATH', os.defpath)}"
     return kept | {"PYTHONPATH": str(CHECKOUT), "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")}
@@ -73,9 +77,30 @@ def test(tier: str) -> bool:
                 pytest("-n", processes, "--dist", "loadfile", "-m", "(slow or browser) and not stack"),
             ),
             lambda: step("whole stacks", pytest("-m", "stack")),
+            *([scenarios] if fleet_is_possible() else []),
         ]
     outcomes = [check() for check in steps]
     return all(outcomes)
+
+
+def scenarios() -> bool:
+    """The molecule scenarios, one after the other: real hosts, made by the production roles."""
+    molecule = str(Path(PYTHON).with_name("molecule"))
+    with tempfile.TemporaryDirectory(prefix="dbhost-scenarios-") as home:
+        os.environ[SCENARIO_HOME] = home
+        try:
+            outcomes = [step(f"scenario {name}", [molecule, "test", "-s", name]) for name in SCENARIOS]
+        finally:
+            del os.environ[SCENARIO_HOME]
+    return all(outcomes)
+
+
+def fleet_is_possible() -> bool:
+    """Hosts need root on Debian or Ubuntu; elsewhere the run says that it leaves them out."""
+    possible = os.geteuid() == 0 and shutil.which("apt-get") is not None
+    if not possible:
+        click.secho("── scenarios: left out, since hosts need root on Debian or Ubuntu", fg="yellow")
+    return possible
 
 
 def need_pgbouncer() -> None:
