@@ -6,4 +6,4 @@ import os
 
 from tests.scenarios.hosts import HOME_VARIABLE
 
-collect_ignore_glob = [] if os.environ.get(HOME_VARIABLE) else ["test_*.py"]
+collect_ignore_glob = [] if os.environ.get(HOME_VARIABLE) else ["*/test_*.py"]

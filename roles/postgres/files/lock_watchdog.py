@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """End the sessions that hoard locks, before the cluster's lock table is full and nobody gets one.
 
-All tenants share one lock table, and no limit of PostgreSQL keeps one of them from filling it (advisory locks, for one).
+All tenants share one lock table, and no limit of PostgreSQL keeps one of them from filling it, with advisory locks say.
 When more than half of it is taken, sessions are ended, beginning with the one that holds most, until it is not. Runs as
 the provisioner over a connection that is opened beforehand: when the table is full, a new one might not come about.
 """
