@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from webapp import api, limits, web
+from webapp import api, limits, uploads, web
 from webapp.api.openapi import make_app
 from webapp.config import Settings, settings
 from webapp.db import make_engine, make_sessions
@@ -28,6 +28,7 @@ def create_app(config: Settings | None = None) -> Flask:
     engine = make_engine(url)
     init_http(app, Resources(chosen, engine, make_sessions(engine), Notices(url), Postman(chosen)))
     limits.init_app(app)
+    uploads.init_app(app)
     api.register(app)
     web.register(app)
     return app

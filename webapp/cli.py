@@ -3,53 +3,28 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
 
 import click
-from sqlalchemy.orm import Session
 
 from webapp import cli_converge, database_admin
 from webapp.cli_allowlist import allowlist
 from webapp.cli_client import auth, databases
 from webapp.cli_embedded import commands as embedded_commands
+from webapp.cli_hosts import ensure_hosts, host
 from webapp.cli_production import control_plane, release
+from webapp.cli_session import as_json, control_session, show
 from webapp.config import settings
-from webapp.db import make_engine, make_sessions
 from webapp.embedded.environment import load, use_embedded
 from webapp.gateways import mail as mail_gateway
 from webapp.services import api_keys, hosts, mails, users
 from webapp.services.actors import SYSTEM
-from webapp.services.errors import ServiceError
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name=None, version="0.1.0", prog_name="dbhost")
 def main() -> None:
     """DBHost: managed PostgreSQL on your own servers."""
-
-
-@contextmanager
-def control_session() -> Iterator[Session]:
-    """A session on the control database; a rule that says no becomes a sentence and exit code 1."""
-    use_embedded()
-    engine = make_engine(settings().database_url.get_secret_value(), pool_size=1)
-    try:
-        with make_sessions(engine)() as session:
-            yield session
-    except ServiceError as error:
-        details = "".join(f"\n  {field}: {' '.join(words)}" for field, words in (error.errors or {}).items())
-        raise click.ClickException(f"{error}{details}") from None
-    finally:
-        engine.dispose()
-
-
-def show(values: dict[str, Any], text: str, json_wanted: bool) -> None:
-    click.echo(json.dumps(values) if json_wanted else text)
 
 
 @main.group()
@@ -86,17 +61,6 @@ def user_ensure_admin() -> None:
         hosts.ensure_host(session, SYSTEM, "local", settings().public_host, settings().pgbouncer_port)
         session.commit()
     click.echo(json.dumps(asdict(ensured)))
-
-
-@main.command("ensure-hosts", hidden=True)
-@click.argument("listed")
-def ensure_hosts(listed: str) -> None:
-    """Make the rows of a fleet's hosts, given as JSON; called by `up --hosts`."""
-    with control_session() as session:
-        for host in json.loads(listed):
-            hosts.ensure_host(session, SYSTEM, host["name"], host["address"], host["port"])
-        hosts.drain_embedded(session, SYSTEM)
-        session.commit()
 
 
 @main.group("api-key")
@@ -158,12 +122,12 @@ def db_upgrade() -> None:
 def converge_command(host: str, check: bool) -> None:
     """Make every database on a host match the desired state. Ends with Ansible's recap."""
     with control_session() as session:
-        databases = cli_converge.wanted(session, host)
-    raise click.exceptions.Exit(cli_converge.converge(load(os.environ), host, databases, check=check))
+        databases, by_ssh = cli_converge.wanted(session, host), cli_converge.by_ssh(session, host)
+    raise click.exceptions.Exit(cli_converge.converge(load(os.environ), host, by_ssh, databases, check=check))
 
 
 databases.add_command(allowlist)
-for command in (*embedded_commands, auth, databases, release, control_plane):
+for command in (*embedded_commands, auth, databases, host, ensure_hosts, release, control_plane):
     main.add_command(command)
 
 

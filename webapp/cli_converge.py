@@ -13,20 +13,33 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
-from webapp.embedded import hosts, playbooks, users
+from webapp import inventory_files
+from webapp.config import settings
+from webapp.embedded import playbooks, users
 from webapp.embedded.environment import CHECKOUT, Stack
 from webapp.models import Database, Host
+from webapp.services.hosts import live, reached_by_ssh
 from webapp.worker import desired
 
 
 def wanted(session: Session, host: str) -> list[dict[str, Any]]:
     """The desired state of every live database on *host*. Raises ClickException for an unknown host."""
-    if session.scalar(select(Host.id).where(Host.name == host)) is None:
-        known = ", ".join(session.scalars(select(Host.name).order_by(Host.name)))
+    if session.scalar(select(Host.id).where(Host.name == host, live())) is None:
+        known = ", ".join(session.scalars(select(Host.name).where(live()).order_by(Host.name)))
         raise click.ClickException(f"There is no host {host}. Known: {known or 'none'}.")
-    query = select(Database).join(Host).where(Host.name == host, Database.deleted_at.is_(None)).order_by(Database.name)
+    query = (
+        select(Database)
+        .join(Host)
+        .where(Host.name == host, live(), Database.deleted_at.is_(None))
+        .order_by(Database.name)
+    )
     query = query.options(selectinload(Database.allowlist))
     return [desired.tenant_database(database) for database in session.scalars(query).unique()]
+
+
+def by_ssh(session: Session, host: str) -> list[Host]:
+    """The host, when it is one that the control database says how to reach."""
+    return [row for row in reached_by_ssh(session) if row.name == host]
 
 
 @contextmanager
@@ -42,10 +55,13 @@ def variables_file(stack: Stack, databases: list[dict[str, Any]]) -> Iterator[Pa
         yield path
 
 
-def converge(stack: Stack, host: str, databases: list[dict[str, Any]], *, check: bool) -> int:
+def converge(stack: Stack, host: str, by_ssh: list[Host], databases: list[dict[str, Any]], *, check: bool) -> int:
     """Run databases.yml over *databases* as the agent's OS user, showing its output; returns its exit code."""
     with variables_file(stack, databases) as path:
-        base = playbooks.command("databases", hosts.inventory(stack), [host])
+        inventory = playbooks.LOCAL_INVENTORY
+        if by_ssh:
+            inventory = inventory_files.for_agent(path.parent, by_ssh, settings().worker_key)
+        base = playbooks.command("databases", inventory, [host])
         command = [*base, "--extra-vars", f"@{path}", *(["--check", "--diff"] if check else [])]
         environment = playbooks.environment(stack, stack.agent_user)
         return subprocess.run(

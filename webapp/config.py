@@ -16,6 +16,9 @@ SECRETS = (
     "STRIPE_API_KEY",
     "STRIPE_WEBHOOK_SECRET",
     "SMTP_URL",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "DBHOST_BACKUP_AGE_IDENTITY",
     "DBHOST_OIDC_CLIENT_SECRET",
     "DBHOST_GITHUB_CLIENT_SECRET",
     "DBHOST_GOOGLE_CLIENT_SECRET",
@@ -44,8 +47,10 @@ class Settings(BaseSettings):
     stripe_api_key: SecretStr | None = Field(None, alias="STRIPE_API_KEY")
     stripe_webhook_secret: SecretStr | None = Field(None, alias="STRIPE_WEBHOOK_SECRET")
     stripe_api_base: str | None = Field(None, alias="STRIPE_API_BASE")
+    user_retention_days: int = Field(30, ge=1)
     billing_grace_days: int = Field(7, ge=0)
     inventory: str = "inventory/local"
+    ssh_key_file: Path | None = None
     smtp_url: SecretStr | None = Field(None, alias="SMTP_URL")
     mail_from: str | None = None
     sign_up: Literal["open", "invite", "closed"] = "invite"
@@ -78,6 +83,18 @@ class Settings(BaseSettings):
     sample_every_s: float = Field(30.0, ge=0)
     check_every_s: float = Field(3600.0, ge=0)
     trusted_proxies: int = Field(0, ge=0)
+    spool_dir: Path | None = None
+    max_upload_bytes: int = Field(512 * 1024 * 1024, ge=1024)
+    backups_at_once: int = Field(2, ge=1)
+    final_backups: bool = False
+    drill_every_days: int = Field(7, ge=0)
+    backup_age_recipients: str = ""
+    backup_age_identity: SecretStr | None = None
+    s3_bucket: str | None = None
+    s3_endpoint_url: str | None = Field(None, alias="S3_ENDPOINT_URL")
+    aws_access_key_id: SecretStr | None = Field(None, alias="AWS_ACCESS_KEY_ID")
+    aws_secret_access_key: SecretStr | None = Field(None, alias="AWS_SECRET_ACCESS_KEY")
+    aws_region: str = Field("us-east-1", alias="AWS_REGION")
     testing: bool = False
 
     @model_validator(mode="before")
@@ -105,6 +122,11 @@ class Settings(BaseSettings):
     @property
     def base_url(self) -> str:
         return self.web_url or f"http://{self.public_host}:{self.web_port}"
+
+    @property
+    def worker_key(self) -> Path:
+        """The private key by which the worker enters hosts; its public half lies beside it."""
+        return (self.ssh_key_file or self.home / "ssh" / "worker").absolute()
 
     @property
     def https(self) -> bool:

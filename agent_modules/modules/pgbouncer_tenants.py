@@ -31,9 +31,9 @@ options:
         description: Version of this desired state. One that is older than the host has seen is refused.
         type: int
       state:
-        description: V(stopped) and V(absent) shut the door.
+        description: V(stopped), V(closed) and V(absent) shut the door.
         type: str
-        choices: [present, stopped, absent]
+        choices: [present, stopped, closed, absent]
         default: present
       verifier:
         description: SCRAM-SHA-256 secret, the very one in PostgreSQL. Needed unless O(databases[].state=absent).

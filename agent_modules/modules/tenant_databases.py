@@ -32,9 +32,11 @@ options:
           - Without it, nothing is refused, as for a file that an operator keeps by hand.
         type: int
       state:
-        description: V(stopped) keeps the data and lets nobody in. V(absent) drops the database and its role.
+        description:
+          - V(stopped) keeps the data and lets nobody in. V(absent) drops the database and its role.
+          - V(closed) cuts clients and lets none in, and the OS user of dumps still gets in.
         type: str
-        choices: [present, stopped, absent]
+        choices: [present, stopped, closed, absent]
         default: present
       verifier:
         description: SCRAM-SHA-256 secret of the tenant role's password. Needed unless O(databases[].state=absent).

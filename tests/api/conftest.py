@@ -18,9 +18,10 @@ from werkzeug.test import TestResponse
 
 from tests.api.commands import run
 from tests.api.worker import ScriptedWorker
+from tests.support import rows
 from webapp.app import create_app
 from webapp.config import settings
-from webapp.models import Database, Host, Operation, User
+from webapp.models import Backup, Database, Host, Operation, User
 from webapp.services import api_keys, databases, plans, users
 from webapp.services.actors import SYSTEM, Actor
 from webapp.services.databases import DatabaseSpec
@@ -58,12 +59,15 @@ class Caller:
 
 
 @pytest.fixture
-def make_api(control_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Set]:
+def make_api(control_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Set]:
     """Build the app on this test's control database, with settings named as in `make_api(wait_timeout_s=1)`."""
     made: list[Flask] = []
 
     def make(**values: object) -> Flask:
-        given = {"secret_key": "test", "testing": "true", "default_plan": "business", "wait_timeout_s": "5", **values}
+        given: dict[str, object] = {
+            "secret_key": "test", "testing": "true", "default_plan": "business", "wait_timeout_s": "5",
+            "spool_dir": tmp_path / "spool",
+        } | values  # fmt: skip
         monkeypatch.setenv("DATABASE_URL", control_url)
         for name, value in given.items():
             monkeypatch.setenv(f"DBHOST_{name.upper()}", str(value))
@@ -151,6 +155,12 @@ def make_database(session: Session) -> Callable[..., Database]:
 def shop(alice: Caller, make_database: Callable[..., Database]) -> Database:
     """Alice's active database."""
     return make_database(alice, "shop")
+
+
+@pytest.fixture
+def backup(session: Session, shop: Database) -> Backup:
+    """A finished backup of Alice's database, with a copy in the spool."""
+    return rows.make_backup(session, shop)
 
 
 @pytest.fixture

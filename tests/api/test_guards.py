@@ -1,5 +1,6 @@
 """Every route of the API by everybody who may call it. A route without a row here fails, a forgotten check raises."""
 
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -10,18 +11,21 @@ from sqlalchemy.orm import Session
 
 from tests.api.conftest import Caller, Make
 from webapp import http
-from webapp.models import Database, Difference, Member, Operation
+from webapp.models import Backup, Database, Difference, Member, Operation
 from webapp.services import api_keys, guards, members, users
 from webapp.services.actors import SYSTEM
 
 BLUEPRINTS = (
     "databases_api",
+    "backups_api",
+    "deletions_api",
     "allowlist_api",
     "members_api",
     "operations_api",
     "events_api",
     "health_api",
     "drift_api",
+    "hosts_api",
     "probes",
     "api_docs",
     "stripe_events",
@@ -37,6 +41,10 @@ ADD = (201, 201, 404, 404, 201, 401, 401, 201, 404, 404)
 REMOVE = (204, 204, 404, 404, 204, 401, 401, 204, 404, 404)
 SEE = (200, 200, 404, 404, 200, 401, 401, 200, 200, 200)
 LIST = (200, 200, 200, 200, 200, 401, 401, 200, 200, 200)
+OWN_AT_ONCE = (200, 200, 404, 404, 404, 401, 401, 404, 404, 404)
+LIST_BACKUPS = (200, 200, 404, 404, 200, 401, 401, 200, 200, 404)
+DOWNLOAD = (200, 200, 404, 404, 404, 401, 401, 200, 200, 404)
+CLONE = (202, 403, 404, 404, 404, 401, 401, 202, 404, 404)
 PUBLIC = (200,) * 10
 OFF = (404,) * 10
 ADMIN = (404, 404, 404, 404, 200, 401, 401, 404, 404, 404)
@@ -53,6 +61,19 @@ RULES: dict[str, tuple[int, ...]] = {
     "POST databases_api.start": OPERATE,
     "POST databases_api.stop": OPERATE,
     "POST databases_api.restart": OPERATE,
+    "GET backups_api.index": LIST_BACKUPS,
+    "POST backups_api.create": OPERATE,
+    "GET backups_api.download": DOWNLOAD,
+    "DELETE backups_api.delete": OPERATE,
+    "POST backups_api.restore": OPERATE,
+    "POST backups_api.restore_upload": OPERATE,
+    "GET deletions_api.index": LIST,
+    "POST deletions_api.undelete": OWN,
+    "POST deletions_api.clone": CLONE,
+    "GET deletions_api.show_protection": SEE,
+    "PUT deletions_api.protect": OWN_AT_ONCE,
+    "GET deletions_api.show_schedule": LIST_BACKUPS,
+    "PUT deletions_api.change_schedule": AT_ONCE,
     "GET allowlist_api.show": SEE,
     "PUT allowlist_api.replace": OPERATE,
     "GET members_api.index": SEE,
@@ -69,6 +90,9 @@ RULES: dict[str, tuple[int, ...]] = {
     "POST drift_api.repair": ADMIN_QUEUES,
     "POST drift_api.ignore": ADMIN,
     "DELETE drift_api.notice": ADMIN,
+    "GET hosts_api.index": ADMIN,
+    "GET hosts_api.show": ADMIN,
+    "PATCH hosts_api.change": ADMIN,
     "GET probes.alive": PUBLIC,
     "GET probes.ready": PUBLIC,
     "GET probes.metrics": PUBLIC,
@@ -79,10 +103,17 @@ RULES: dict[str, tuple[int, ...]] = {
 BODIES: dict[str, Any] = {
     "databases_api.create": {"name": "fresh", "displayName": "Fresh"},
     "databases_api.change": {},
+    "deletions_api.clone": {"name": "fresh", "displayName": "Fresh"},
+    "deletions_api.undelete": {},
+    "deletions_api.protect": {"enabled": False},
+    "deletions_api.change_schedule": {},
     "allowlist_api.replace": {"data": []},
     "members_api.add": {"email": "new@example.com", "role": "viewer"},
     "members_api.change": {"role": "viewer"},
+    "hosts_api.change": {"capacity": 5000},
 }
+# What makes the database fit for the call.
+PREPARED = {"deletions_api.undelete": "UPDATE databases SET deleted_at = now() WHERE name = 'shop'"}
 # The state that makes the operation fit for the call; every other call finds nothing under way.
 STATES = {"operations_api.cancel": "queued", "operations_api.retry": "failed"}
 
@@ -124,7 +155,7 @@ def test_every_route_has_a_rule(app: Flask) -> None:
 
 
 def test_everybody_gets_what_the_rule_says(
-    app: Flask, people: dict[str, Caller], shop: Database, queued: Operation, session: Session
+    app: Flask, people: dict[str, Caller], shop: Database, queued: Operation, backup: Backup, session: Session
 ) -> None:
     app.extensions["dbhost"].settings.change_rate = app.extensions["dbhost"].settings.sign_in_rate = "9999 per minute"
     session.add(  # under the operation's id, so that an address leads to either
@@ -136,13 +167,23 @@ def test_everybody_gets_what_the_rule_says(
         row_id = shop.id if address.startswith("/api/v1/databases") else queued.id
         for person, expected in zip(PEOPLE, RULES[route], strict=True):
             reset(session, queued, STATES.get(endpoint, "succeeded"))
+            session.execute(text(PREPARED.get(endpoint, "SELECT 1")))
+            session.commit()
             member = a_member(session, shop)
+            path = address.replace("<id>", str(row_id)).replace("<member_id>", member).replace("<name>", "db1")
             response = people[person].call(
-                method, address.replace("<id>", str(row_id)).replace("<member_id>", member), json=BODIES.get(endpoint),
-                headers={"Prefer": "respond-async"},
+                method, path.replace("<filename>", backup.filename), headers={"Prefer": "respond-async"},
+                **body(endpoint),
             )  # fmt: skip
             assert response.status_code == expected, f"{route} by {person}: {response.get_data(as_text=True)}"
             response.close()
+
+
+def body(endpoint: str) -> dict[str, Any]:
+    """What the call sends: a file for the one that takes one, else JSON or nothing."""
+    if endpoint == "backups_api.restore_upload":
+        return {"data": {"file": (io.BytesIO(b"SELECT 1;"), "dump.sql")}}
+    return {"json": BODIES.get(endpoint)}
 
 
 def a_member(session: Session, database: Database) -> str:

@@ -19,8 +19,8 @@ def test_health(alice: Caller, charlie: Caller, nobody: Caller, shop: Database) 
     [host] = body["hosts"]
     assert body["status"] == "healthy"
     known = {
-        "name": "db1", "state": "active", "databases": 1, "capacity": 5000, "openOperations": 0, "oldestOpenS": 0.0,
-        "disks": [], "problems": [],
+        "name": "db1", "state": "active", "region": "default", "databases": 1, "capacity": 5000,
+        "openOperations": 0, "oldestOpenS": 0.0, "disks": [], "problems": [],
     }  # fmt: skip
     assert {name: host[name] for name in known} == known
     assert {value for name, value in host.items() if name not in known} == {None}

@@ -11,6 +11,7 @@ from typing import Self
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
+from tests.support.played import end_long
 from webapp.models import Operation, Run, RunStep
 
 STEPS = ("Ensure roles and databases", "Ensure PgBouncer's files", "Report each database")
@@ -79,6 +80,12 @@ class ScriptedWorker:
         run.state = operation.state = outcome
         run.ended_at = operation.ended_at = datetime.now(UTC)
         database = operation.database
+        if operation.lane == "long":
+            if outcome == "failed":
+                operation.error_code, operation.error_message = "AGENT_ERROR", "The disk is full."
+            end_long(session, operation)
+            session.commit()
+            return
         if outcome == "failed":
             operation.error_code, operation.error_step = "AGENT_ERROR", STEPS[0]
             operation.error_message = "The disk is full."

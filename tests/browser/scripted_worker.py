@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
+from tests.support.played import end_long
 from webapp.models import Database, Operation, Run, RunStep
 from webapp.models.operations import FENCES
 
@@ -85,6 +86,8 @@ class ScriptedWorker:
             session.commit()
         run.ended_at, run.state = _now(), "failed" if fails else "succeeded"
         self._end(operation, fails)
+        if operation.lane == "long":
+            end_long(session, operation)
         session.commit()
         self._failed.add(operation.id)
 
@@ -111,6 +114,8 @@ class ScriptedWorker:
             database.status = "error"
             return
         operation.state = "succeeded"
+        if operation.lane == "long":
+            return
         operation.changes = [line.format(name=database.name) for line in CHANGES.get(operation.kind, [])]
         database.status = STATUS.get(operation.kind, database.status)
         database.applied_generation = operation.generation

@@ -15,11 +15,14 @@ from sqlalchemy.orm import Session
 
 from tests.support.cluster import Cluster
 from webapp import database_admin, models
-from webapp.models import billing, databases, drift, one_time_tokens, operations, records, users, webhooks
+from webapp.models import backups, billing, databases, drift, one_time_tokens, operations, records, users, webhooks
 from webapp.models.base import Base
 
 CHECKED = {
     "ck_audit_events_actor_type": records.ACTOR_TYPES,
+    "ck_backups_kind": backups.BACKUP_KINDS,
+    "ck_backups_state": backups.BACKUP_STATES,
+    "ck_backups_store": backups.STORES,
     "ck_hosts_state": databases.HOST_STATES,
     "ck_databases_status": databases.DATABASE_STATUSES,
     "ck_databases_desired_state": databases.DESIRED_STATES,

@@ -77,3 +77,70 @@ def test_a_signed_address_is_in_no_output(dataplane, shop):
     assert [run.returncode for run in runs] == [2, 0]
     assert "canary-4711" not in "".join(run.stdout + run.stderr for run in runs)
     assert list((dataplane.state_dir / "jobs").iterdir()) == []
+
+
+def load(dataplane, restore, *options):
+    variables = dataplane.folder / "restore.yml"
+    variables.write_text(yaml.safe_dump({"tenant_restore": restore}))
+    return dataplane.run_playbook("restore.yml", *options, "-e", f"@{variables}")
+
+
+def test_a_file_from_the_controller_is_restored(dataplane, shop, tmp_path):
+    file = tmp_path / "mine.sql"
+    file.write_text("CREATE TABLE mine AS SELECT generate_series(1, 10) AS id;\n")
+    restore = {"name": shop, "into": "replace", "source": {"kind": "file", "path": str(file)}}
+    assert changed(load(dataplane, restore, "--check")) > 0
+    with dataplane.connect(shop, "secret") as connection:
+        assert connection.execute("SELECT to_regclass('mine')").fetchone() == (None,)
+    run = load(dataplane, restore, "-v")
+    assert changed(run) > 0
+    text = run.stdout[run.stdout.rindex("Report the restore") :]
+    found = json.JSONDecoder().raw_decode(text[text.rindex("=> {") + 3 :])[0]
+    assert found["restore"]["manifest"]["tables_rows"] == {"public.mine": 10}
+    assert (found["restore"]["into"], found["restore"]["matches"], found["restore"]["error"]) == ("replace", None, None)
+    assert found["bytes_done"] == file.stat().st_size
+    with dataplane.connect(shop, "secret") as connection:
+        assert connection.execute("SELECT count(*) FROM mine").fetchone() == (10,)
+    assert list((dataplane.state_dir / "incoming").iterdir()) == []
+
+
+def test_no_key_or_address_of_a_restore_is_in_any_output(dataplane, shop):
+    source = {"kind": "url", "url": "http://127.0.0.1:1/?X-Amz-Signature=canary-4711", "age_identity": "canary-4712"}
+    run = load(dataplane, {"name": shop, "into": "scratch", "source": source}, "-vvv", "--diff")
+    assert run.returncode == 2
+    assert "not_fetched" in run.stdout
+    assert "canary-471" not in run.stdout + run.stderr
+
+
+def keep(dataplane, files, *options):
+    variables = dataplane.folder / "files.yml"
+    variables.write_text(yaml.safe_dump({"tenant_backup_files": files}))
+    return dataplane.run_playbook("backup_files.yml", *options, "-e", f"@{variables}")
+
+
+def test_files_are_fetched_and_deleted(dataplane, shop, tmp_path):
+    backup = item(shop)
+    play(dataplane, backup)
+    place = {"folder": backup["folder"], "filename": backup["filename"]}
+    path = dataplane.state_dir / "backups" / backup["folder"] / backup["filename"]
+    data = path.read_bytes()
+    run = keep(dataplane, {"fetch": {**place, "to": str(tmp_path / "mine.gz")}, "absent": [place]}, "--check")
+    assert changed(run) == 1
+    assert path.exists()
+    assert changed(keep(dataplane, {"fetch": {**place, "to": str(tmp_path / "mine.gz")}})) == 1
+    assert (tmp_path / "mine.gz").read_bytes() == data
+    assert changed(keep(dataplane, {"absent": [place]})) == 1
+    assert not path.parent.exists()
+    missing = keep(dataplane, {"fetch": {**place, "to": str(tmp_path / "other.gz")}, "absent": [place]}, "-v")
+    assert missing.returncode == 2
+    assert '"code": "no_such_file"' in missing.stdout
+
+
+def test_no_file_outside_the_store_is_touched(dataplane, tmp_path):
+    for files in (
+        {"absent": [{"folder": "../../../../..", "filename": "20261124_020000.sql.gz"}]},
+        {"fetch": {"folder": "../../../../../etc", "filename": "passwd", "to": str(tmp_path / "passwd")}},
+    ):
+        run = keep(dataplane, files, "-v")
+        assert (run.returncode, '"code": "invalid_place"' in run.stdout) == (2, True)
+    assert not (tmp_path / "passwd").exists()

@@ -11,7 +11,18 @@ import yaml
 
 from agent_modules.module_utils.dbhost import names as host_names
 from agent_modules.module_utils.dbhost.errors import TenantError
-from webapp.models import Base, billing, databases, drift, one_time_tokens, operations, records, users, webhooks
+from webapp.models import (
+    Base,
+    backups,
+    billing,
+    databases,
+    drift,
+    one_time_tokens,
+    operations,
+    records,
+    users,
+    webhooks,
+)
 from webapp.services import names
 from webapp.services.errors import ValidationFailed
 
@@ -20,6 +31,9 @@ TUPLES = {
     "users.platform_role": users.PLATFORM_ROLES,
     "users.state": users.USER_STATES,
     "api_keys.scope": users.KEY_SCOPES,
+    "backups.kind": backups.BACKUP_KINDS,
+    "backups.state": backups.BACKUP_STATES,
+    "backups.store": backups.STORES,
     "hosts.state": databases.HOST_STATES,
     "databases.status": databases.DATABASE_STATUSES,
     "databases.desired_state": databases.DESIRED_STATES,

@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from agent_modules.module_utils.dbhost import dumping
+from agent_modules.module_utils.dbhost import dumping, restoring
 from agent_modules.module_utils.dbhost.dump_user import DumpUser
 from agent_modules.module_utils.dbhost.jobs import Progress
 from agent_modules.module_utils.dbhost.postgres import Cluster
@@ -54,3 +54,39 @@ def back_up(plane: DataPlane, backup: dumping.Backup, **user: Any) -> dict[str, 
 def path(plane: DataPlane, backup: dumping.Backup) -> Path:
     """Where the file of *backup* is."""
     return plane.state_dir / "backups" / backup.folder / backup.filename
+
+
+def restore(plane: DataPlane, name: str, source: dict[str, Any], into: str = "replace", **item: Any) -> dict[str, Any]:
+    """Load a dump, with small limits; what the report says."""
+    limits = {name: item.pop(name) for name in ("text_limit", "database_limit", "disk_reserve") if name in item}
+    host = restoring.Host(
+        **{
+            "state_dir": plane.state_dir,
+            "user": dump_user(plane),
+            "data_dir": str(plane.data_dir),
+            "text_limit": 1 << 30,
+            "database_limit": 1 << 30,
+            "disk_reserve": 1 << 20,
+            **limits,
+        }
+    )
+    wanted = restoring.parse({"name": name, "into": into, "source": source, **item})
+    return restoring.run(host, wanted, progress(plane))
+
+
+def kept(backup: dumping.Backup, made: dict[str, Any]) -> dict[str, Any]:
+    """The source of a backup that was taken into the host's store."""
+    place = {"folder": backup.folder, "filename": backup.filename}
+    return {"kind": "host", **place, "size_bytes": made["size_bytes"], "sha256": made["sha256"]}
+
+
+def uploaded(plane: DataPlane, data: bytes) -> dict[str, Any]:
+    """The source of a file that came from somebody."""
+    path = plane.folder / f"upload-{uuid.uuid4().hex}"
+    path.write_bytes(data)
+    return {"kind": "file", "path": str(path)}
+
+
+def exists(path: str) -> bool:
+    """Whether there is a file at *path*."""
+    return Path(path).exists()

@@ -1,15 +1,17 @@
 """Rows of the control database as the services would have made them, for tests below the services."""
 
+import hashlib
 import secrets
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from webapp.models import Database, Host, Operation, User, WebhookEndpoint
+from webapp.models import Backup, Database, Host, Operation, User, WebhookEndpoint
 from webapp.models.databases import GENERATIONS
-from webapp.services import doorbell
+from webapp.services import doorbell, spool
 
 VERIFIER = "SCRAM-SHA-256$4096:c2FsdHNhbHRzYWx0$c3RvcmVk:c2VydmVy"
 
@@ -76,3 +78,29 @@ def create_many(session: Session, host: Host, count: int, *, ring: bool = True) 
         doorbell.ring(session, operation.host_id)
     session.commit()
     return operations
+
+
+DUMP = b"a dump, as far as nobody opens it"
+
+
+def dumped() -> dict[str, Any]:
+    """What is known of a finished dump."""
+    checksum = hashlib.sha256(DUMP).hexdigest()
+    manifest = {"tables": 1, "rows": 2}
+    return {"state": "available", "size_bytes": len(DUMP), "sha256": checksum, "manifest": manifest}
+
+
+def make_backup(session: Session, database: Database, *, copied: bool = True, **values: Any) -> Backup:
+    """A finished backup of *database*, with its copy in the spool unless it is still on its host alone."""
+    at = values.pop("at", datetime.now(UTC))
+    defaults = {
+        "id": uuid.uuid4(), "filename": f"{at:%Y%m%d_%H%M%S}.sql.gz", "kind": "manual",
+        "store": "host", "created_at": at, "expires_at": at + timedelta(days=30),
+    } | dumped()  # fmt: skip
+    backup = Backup(database=database, host=database.host, **(defaults | values))
+    session.add(backup)
+    session.commit()
+    if copied and backup.state == "available":
+        spool.ensure()
+        spool.copy(backup.id).write_bytes(DUMP)
+    return backup

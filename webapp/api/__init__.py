@@ -5,15 +5,31 @@ from flask_openapi.openapi import OpenAPI
 from webapp.api import (
     allowlist,
     auth,
+    backups,
     databases,
+    deletions,
     docs,
     drift,
     events,
     health,
+    hosts,
     members,
     operations,
     stripe_events,
     waiting,
+)
+
+APIS = (
+    databases.api,
+    deletions.api,
+    backups.api,
+    allowlist.api,
+    members.api,
+    operations.api,
+    events.api,
+    health.api,
+    drift.api,
+    hosts.api,
 )
 
 
@@ -21,7 +37,7 @@ def register(app: OpenAPI) -> None:
     """Add the API's routes, its document and the probes to *app*."""
     waiting.init_app(app)
     app.after_request(auth.set_headers)
-    for blueprint in (databases.api, allowlist.api, members.api, operations.api, events.api, health.api, drift.api):
+    for blueprint in APIS:
         app.register_api(blueprint)
     for plain in (health.probes, docs.pages, stripe_events.blueprint):
         app.register_blueprint(plain)

@@ -7,6 +7,7 @@ from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.models.tag import Tag
 from sqlalchemy.orm import Session
 
+from webapp import uploads
 from webapp.http import CHANGING, current_session, is_api, resources
 from webapp.limits import client_address, count
 from webapp.models import ApiKey
@@ -38,7 +39,7 @@ def require_key() -> None:
     g.allowance = count("change" if changing else "read", str(api_key.id), rate)
     plans.require_api(api_key.user)
     g.actor = Actor("api_key", api_key.user, api_key, request.remote_addr, g.request_id)
-    if changing:
+    if changing and not uploads.is_upload():
         _take_body()
 
 

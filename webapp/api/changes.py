@@ -24,14 +24,15 @@ _tidied = {"at": time.monotonic()}
 type Ask = Callable[[Session, Actor], Operation]
 
 
-def carry_out(headers: ChangeHeaders, ask: Ask, done: Done) -> Response:
+def carry_out(headers: ChangeHeaders, ask: Ask, done: Done, *, body: str | None = None) -> Response:
     """Queue what *ask* asks for and answer by *done* when it has succeeded.
 
-    A key that was used before leads to the operation of its first use: nothing is asked for twice.
+    A key that was used before leads to the operation of its first use: nothing is asked for twice. *body* stands
+    for the request's body where that is no JSON.
     """
     preference = read_preference(headers.prefer)
     session, actor = current_session(), current_actor()
-    claimed = claim(session, actor, headers)
+    claimed = claim(session, actor, headers, body)
     if claimed and claimed.answer and (claimed.answer.status != 202 or preference.respond_async):
         return replay(claimed.answer)
     if claimed and not claimed.is_new:
@@ -52,11 +53,11 @@ def carry_out(headers: ChangeHeaders, ask: Ask, done: Done) -> Response:
     return response
 
 
-def claim(session: Session, actor: Actor, headers: ChangeHeaders) -> Claim | None:
+def claim(session: Session, actor: Actor, headers: ChangeHeaders, body: str | None = None) -> Claim | None:
     """Take the request's idempotency key, when it has one. Raises IdempotencyKeyReused."""
     if not isinstance(headers, PostHeaders) or not headers.idempotency_key or actor.api_key is None:
         return None
-    return idempotency.claim(session, actor.api_key.id, headers.idempotency_key, _request_hash())
+    return idempotency.claim(session, actor.api_key.id, headers.idempotency_key, _request_hash(body))
 
 
 def remember(session: Session, claimed: Claim, response: Response) -> None:
@@ -87,7 +88,8 @@ def _tidy(session: Session) -> None:
         session.commit()
 
 
-def _request_hash() -> bytes:
+def _request_hash(body: str | None) -> bytes:
     """What makes two requests the same: method, path and the body's values, however they are written."""
-    body = json.dumps(request.get_json(), sort_keys=True) if request.get_data(cache=True) else ""
+    if body is None:
+        body = json.dumps(request.get_json(), sort_keys=True) if request.get_data(cache=True) else ""
     return sha256("\0".join([request.method, request.path, body]).encode()).digest()

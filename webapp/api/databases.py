@@ -7,13 +7,14 @@ from sqlalchemy.orm import Session
 
 from webapp.api import changes, figures, schemas, shapes
 from webapp.api.auth import routes
+from webapp.api.backup_schemas import DeleteQuery
 from webapp.api.changes import Ask, carry_out
 from webapp.api.json_body import require_no_fields
 from webapp.api.responses import answer, cacheable, documented, page_answer, pagination
 from webapp.api.schemas import ChangeHeaders, DatabasePath, PostHeaders
 from webapp.http import current_actor, current_session
 from webapp.models import Database, Operation
-from webapp.services import access, databases, metrics
+from webapp.services import access, databases, deletions, metrics
 from webapp.services.actors import Actor
 
 api = routes("databases_api", "databases", "/databases")
@@ -77,9 +78,13 @@ def change(path: DatabasePath, body: schemas.DatabaseChanges) -> Response:
 
 
 @api.delete("/<id>", responses=documented({204: None, **ACCEPTED}, *QUEUED))
-def delete(path: DatabasePath, header: ChangeHeaders) -> Response:
-    """Delete a database: data, role and pool entry go, and the name is free."""
-    return carry_out(header, _asks(path, "own", databases.delete_database), lambda _: Response(status=204))
+def delete(path: DatabasePath, header: ChangeHeaders, query: DeleteQuery) -> Response:
+    """Delete a database: data, role and pool entry go, and the name is free. A final backup is kept unless skipped."""
+
+    def end(session: Session, actor: Actor, database: Database) -> Operation:
+        return deletions.delete_database(session, actor, database, skip_final_backup=query.skip_final_backup)
+
+    return carry_out(header, _asks(path, "own", end), lambda _: Response(status=204))
 
 
 @api.post("/<id>/reset-password", responses=documented({200: schemas.NewPassword, **ACCEPTED}, *POSTED))

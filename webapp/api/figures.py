@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, cast, get_args, overload
 
 from pydantic import Field, WithJsonSchema
 
@@ -20,7 +20,8 @@ class DiskHealth(Answer):
 
 class HostHealth(Answer):
     name: str
-    state: Literal["active", "draining", "offline"]
+    state: Literal["enrolling", "active", "draining", "offline"]
+    region: str
     databases: int
     capacity: int
     open_operations: int
@@ -74,13 +75,13 @@ class Health(Answer):
 
 
 def of_database(row: metrics.Metrics) -> Metrics:
-    points = [MetricsPoint(**{**asdict(point), "at": _utc(point.at)}) for point in row.series]
+    points = [MetricsPoint(**{**asdict(point), "at": utc(point.at)}) for point in row.series]
     return Metrics(
         size_bytes=row.size_bytes,
         clients_active=row.clients_active,
         clients_waiting=row.clients_waiting,
-        last_connection_at=_utc(row.last_connection_at),
-        sampled_at=_utc(row.sampled_at),
+        last_connection_at=utc(row.last_connection_at),
+        sampled_at=utc(row.sampled_at),
         step_s=int(row.step.total_seconds()),
         series=points,
     )
@@ -97,11 +98,12 @@ def of_host(row: health.HostFigures) -> HostHealth:
     return HostHealth(
         name=row.name,
         state=cast(Any, row.state),
+        region=row.region,
         databases=row.databases,
         capacity=row.capacity,
         open_operations=row.open_operations,
         oldest_open_s=row.oldest_open_s,
-        reported_at=_utc(row.reported_at),
+        reported_at=utc(row.reported_at),
         system=report.system if report else None,
         postgres_version=of("postgres", "version"),
         pgbouncer_version=of("pgbouncer", "version"),
@@ -117,10 +119,19 @@ def of_host(row: health.HostFigures) -> HostHealth:
         clients_active=of("pgbouncer", "clients_active"),
         clients_waiting=of("pgbouncer", "clients_waiting"),
         max_clients=of("pgbouncer", "max_clients"),
-        certificate_expires_at=_utc(report.certificate_expires_at) if report else None,
+        certificate_expires_at=utc(report.certificate_expires_at) if report else None,
         problems=row.problems,
     )
 
 
-def _utc(moment: datetime | None) -> datetime | None:
+@overload
+def utc(moment: datetime) -> datetime: ...
+
+
+@overload
+def utc(moment: None) -> None: ...
+
+
+def utc(moment: datetime | None) -> datetime | None:
+    """*moment* as the API gives it."""
     return None if moment is None else moment.astimezone(UTC)

@@ -1,11 +1,12 @@
 """JSON bodies, read strictly: one object, no repeated names, nothing that a later step could stumble over."""
 
 import json
-from typing import Any
+from typing import IO, Any, cast
 
 from flask import Request, request
 from werkzeug.exceptions import UnsupportedMediaType
 
+from webapp import uploads
 from webapp.services.errors import InvalidRequest, ValidationFailed
 
 MAX_DIGITS = 300
@@ -16,6 +17,9 @@ class StrictRequest(Request):
 
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:  # noqa: ARG002
         return read_object()
+
+    def _get_file_stream(self, *about: Any, **more: Any) -> IO[bytes]:
+        return cast(IO[bytes], uploads.open_file()) if uploads.is_upload() else super()._get_file_stream(*about, **more)
 
 
 def read_object() -> dict[str, Any]:

@@ -6,6 +6,7 @@ from flask_openapi.models.security_scheme import SecurityScheme
 from flask_openapi.openapi import OpenAPI
 from pydantic import ValidationError
 
+from webapp.api.backup_schemas import BackupPath
 from webapp.api.drift import DifferencePath
 from webapp.api.json_body import StrictRequest
 from webapp.api.schemas import DatabasePath, MemberPath, OperationPath, Problem
@@ -21,6 +22,7 @@ DESCRIPTION = """Managed PostgreSQL databases. Every change is queued as an oper
 and answers with its result, or at once with 202 when it carries `Prefer: respond-async`."""
 MISSING: dict[str, type[DatabaseNotFound | DifferenceNotFound | MemberNotFound | OperationNotFound]] = {
     DatabasePath.__name__: DatabaseNotFound,
+    BackupPath.__name__: DatabaseNotFound,
     MemberPath.__name__: MemberNotFound,
     OperationPath.__name__: OperationNotFound,
     DifferencePath.__name__: DifferenceNotFound,

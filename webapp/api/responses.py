@@ -13,7 +13,8 @@ PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas
 TITLES = {
     304: "Not modified", 400: "Invalid request", 401: "No API key, or a wrong one", 403: "Not with this key or plan",
     404: "Not there, or not yours", 409: "In conflict with what is there", 413: "Body over the limit",
-    415: "Body is not JSON", 422: "Idempotency-Key came with another body", 429: "Too many requests",
+    415: "Body is not JSON", 416: "The file has no such range",
+    422: "Idempotency-Key came with another body", 429: "Too many requests",
     500: "The operation failed on the host", 503: "The host or the control database cannot be reached",
 }  # fmt: skip
 ALWAYS = (400, 401, 403, 429, 503)

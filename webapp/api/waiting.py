@@ -78,14 +78,14 @@ def wait_for(operation_id: uuid.UUID, actor: Actor, patience_s: float) -> Operat
 
 
 def is_unreachable(operation: Operation) -> bool:
-    """Whether the last attempt that ended did not reach the host."""
-    return operation.is_open and operation.error_code == HostUnavailable.code
+    """Whether the last attempt that ended did not reach the host, or none is made: the host is held."""
+    return operation.is_open and (operation.error_code == HostUnavailable.code or operation.host.is_held)
 
 
 def _is_hopeless(operation: Operation, left_s: float) -> bool:
     """Whether the next attempt comes too late for the caller."""
     later = operation.next_attempt_at > datetime.now(UTC) + timedelta(seconds=left_s)
-    return operation.state == "queued" and is_unreachable(operation) and later
+    return operation.state == "queued" and is_unreachable(operation) and (later or operation.host.is_held)
 
 
 def _accepted(operation: Operation, preference: Preference) -> Response:

@@ -7,7 +7,6 @@ import os
 import pwd
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from webapp.embedded import control, playbooks, users
@@ -15,7 +14,7 @@ from webapp.embedded.environment import Stack
 from webapp.embedded.progress import Progress
 from webapp.fleet import Fleet, FleetHost
 
-PGBOUNCER_PORT = 6432
+REGION = "this-machine"
 
 
 def known(stack: Stack) -> list[FleetHost]:
@@ -40,27 +39,39 @@ def up(stack: Stack, count: int, progress: Progress) -> list[FleetHost]:
 
 
 def let_the_worker_in(stack: Stack, fleet: Fleet) -> None:
-    """Give the worker's OS user, and nobody else, the key; and a folder for the connections that it shares."""
+    """Give the worker's OS user, and nobody else, the key."""
     agent = pwd.getpwnam(stack.agent_user)
     fleet.worker_key_file.chmod(0o600)
     os.chown(fleet.worker_key_file, agent.pw_uid, agent.pw_gid)
-    sockets = fleet.names.worker_control_sockets
-    sockets.mkdir(mode=0o700, exist_ok=True)
-    os.chown(sockets, agent.pw_uid, agent.pw_gid)
-    local = fleet.worker_inventory.joinpath("local.yml")
-    if not local.is_symlink():
-        local.symlink_to(playbooks.LOCAL_INVENTORY / "hosts.yml")
-
-
-def inventory(stack: Stack) -> Path:
-    """What the worker and `converge` know: the fleet together with the embedded host, or that one alone."""
-    return Fleet(stack.home).worker_inventory if known(stack) else playbooks.LOCAL_INVENTORY
 
 
 def register(stack: Stack, environ: Mapping[str, str], hosts: list[FleetHost]) -> None:
     """Tell the control plane of the hosts; new databases then go to them and no longer to the embedded one."""
-    listed = [{"name": host.name, "address": host.address, "port": PGBOUNCER_PORT} for host in hosts]
+    fleet = Fleet(stack.home)
+    listed = [described(stack, host, fleet.variables()) for host in hosts]
     control.run(stack, environ, "ensure-hosts", json.dumps(listed))
+
+
+def described(stack: Stack, host: FleetHost, variables: dict[str, Any]) -> dict[str, Any]:
+    """The host as `dbhost host add` would describe it; clients on this machine find the authority's certificate."""
+    pinned = [line.split(" ", 1) for line in host.known_hosts_file.read_text().splitlines()]
+    return {
+        "name": host.name,
+        "address": host.address,
+        "ssh_port": host.ssh_port,
+        "host_keys": [key for address, key in pinned if address == host.address],
+        "region": REGION,
+        "tls_root": str(stack.ca_file),
+        "variables": named(variables, host.name),
+    }
+
+
+def named(variables: dict[str, Any], name: str) -> dict[str, Any]:
+    """*variables* of one host: what its group says of every host's own name is said."""
+    return {
+        key: value.replace("{{ inventory_hostname }}", name) if isinstance(value, str) else value
+        for key, value in variables.items()
+    }
 
 
 def status(stack: Stack) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ SOCKET_PATH_LIMIT = 107
 CONTENTS = (
     "secrets",
     "tls",
+    "ssh",
     "bin",
     "postgres",
     "pgbouncer",
@@ -26,6 +27,7 @@ CONTENTS = (
     "logs",
     "supervisor",
     "backups",
+    "spool",
     "fleet",
     "outbox",
     ".lock",
@@ -38,6 +40,7 @@ class Folder:
     path: Path
     user: str
     mode: int
+    group: str | None = None
 
 
 def folders(stack: Stack) -> list[Folder]:
@@ -49,12 +52,17 @@ def folders(stack: Stack) -> list[Folder]:
         Folder(home, root, top),
         Folder(home / "secrets", root, top),
         Folder(home / "tls", root, 0o755),
+        Folder(home / "ssh", agent, 0o711),
         Folder(home / "bin", root, 0o755),
         Folder(home / "postgres", root, top),
         Folder(home / "postgres" / "data", postgres, 0o700),
         Folder(home / "pgbouncer", agent, 0o750),
         Folder(home / "host", agent, 0o750),
         Folder(home / "runs", agent, 0o700),
+        # What one process writes here the other reads; files get the folder's group, whoever makes them.
+        Folder(home / "spool", root, top),
+        Folder(home / "spool" / "uploads", stack.web_user, 0o2770, group=agent),
+        Folder(home / "spool" / "copies", agent, 0o2750, group=stack.web_user),
         Folder(home / "logs", root, 0o700),
         Folder(home / "supervisor", root, 0o700),
         Folder(home / "outbox", stack.web_user, 0o700),
@@ -68,7 +76,8 @@ def folders(stack: Stack) -> list[Folder]:
 def ensure(stack: Stack) -> None:
     for folder in folders(stack):
         folder.path.mkdir(parents=True, exist_ok=True)
-        uid, gid = users.owner(stack, folder.user)
+        uid = users.owner(stack, folder.user)[0]
+        gid = users.owner(stack, folder.group or folder.user)[1]
         state = folder.path.stat()
         if (state.st_uid, state.st_gid) != (uid, gid):
             os.chown(folder.path, uid, gid)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from webapp.embedded import users
+from webapp import plays
 from webapp.embedded.environment import CHECKOUT, Stack, StackError, base_environment, playbook_environment
 from webapp.embedded.progress import Progress
+from webapp.plays import Play, PlayFailed
 
-SHOWN_LINES = 25
 LOCAL_INVENTORY = CHECKOUT / "inventory" / "local"
 
 
@@ -24,26 +23,11 @@ def run_on(
     stack: Stack, progress: Progress, playbook: str, inventory: Path, hosts: Sequence[str], user: str = "root"
 ) -> None:
     """Run one playbook to its end; raises StackError with the end of its output when it fails."""
-    lines: list[str] = []
-    process = subprocess.Popen(
-        command(playbook, inventory, hosts),
-        env=environment(stack, user),
-        cwd=CHECKOUT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        **users.switch(user),
-    )
-    for line in process.stdout or ():
-        lines.append(line.rstrip())
-        if line.startswith("TASK ["):
-            progress.detail(line.split("[", 1)[1].rsplit("]", 1)[0])
     log = stack.home / "logs" / f"{playbook if inventory == LOCAL_INVENTORY else 'fleet'}.log"
-    log.write_text("\n".join(lines) + "\n")
-    if process.wait() != 0:
-        end = "\n".join(lines[-SHOWN_LINES:])
-        raise StackError(f"playbooks/{playbook}.yml failed; its end ({log} has the rest):\n{end}")
+    try:
+        plays.run(Play(playbook, inventory, hosts, log, environment(stack, user), user), progress.detail)
+    except PlayFailed as failed:
+        raise StackError(str(failed)) from None
 
 
 def command(playbook: str, inventory: Path = LOCAL_INVENTORY, hosts: Sequence[str] = ("local",)) -> list[str | Path]:

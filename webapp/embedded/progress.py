@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.status import Status
 
 SLOW_S = 1.0
@@ -36,6 +37,20 @@ class Progress:
         """What the current step is at: replaces the live line; nothing where there is none."""
         if self._status is not None:
             self._status.update(sentence)
+
+    def counted(self, total: int) -> Callable[[str], None]:
+        """What to call with each detail of a long step: shows how far it is; a line each where there is no live one."""
+        number = 0
+
+        def tell(sentence: str) -> None:
+            nonlocal number, total
+            number += 1
+            total = max(total, number)
+            self.detail(f"{number} of {total}: {sentence}")
+            if self._status is None:
+                self.note(f"[dim]{number:>2} of {total}[/] {escape(sentence)}")
+
+        return tell
 
     def note(self, sentence: str) -> None:
         self.console.print(f"  {sentence}")

@@ -54,7 +54,6 @@ def up(stack: Stack, environ: Mapping[str, str], progress: Progress, host_count:
     with alone(stack, progress):
         count = max(host_count, len(hosts.known(stack)))
         fleet = hosts.up(stack, count, progress) if count else []
-        environ = {**environ, **({"DBHOST_INVENTORY": str(hosts.inventory(stack))} if fleet else {})}
         prepare(stack, environ, progress)
         start_supervisor(stack, environ, progress)
         converge_host(stack, progress)

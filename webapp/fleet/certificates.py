@@ -15,24 +15,25 @@ from webapp.fleet.access import FleetHost
 
 def ensure(authority: Path, folder: Path, hosts: Iterable[FleetHost]) -> None:
     """Have <name>.crt and <name>.key in *folder* for each host; the authority in its folder is made where missing."""
-    for needed in (authority, folder):
-        needed.mkdir(parents=True, exist_ok=True)
+    authority.mkdir(parents=True, exist_ok=True)
     if not ((authority / "ca.crt").exists() and (authority / "ca.key").exists()):
         key, signed = tls.authority(authority.parent.name)
         _write(authority / "ca.key", key, 0o600)
         _write(authority / "ca.crt", signed, 0o644)
     for host in hosts:
-        if not tls.is_current(folder, [host.name, host.address], host.name):
-            _issue(authority, folder, host)
+        ensure_one(authority, folder, host.name, [host.name, host.address])
 
 
-def _issue(authority: Path, folder: Path, host: FleetHost) -> None:
+def ensure_one(authority: Path, folder: Path, name: str, names: list[str]) -> None:
+    """Have <name>.crt and <name>.key in *folder*, signed for *names* by the authority and far from their end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if tls.is_current(folder, names, name):
+        return
     signer = x509.load_pem_x509_certificate((authority / "ca.crt").read_bytes())
     key = ec.generate_private_key(ec.SECP256R1())
-    names = [host.name, host.address]
     certificate = tls.server_certificate(signer, tls.load_key(authority / "ca.key"), key, names)
-    _write(folder / f"{host.name}.key", tls.key_bytes(key), 0o600)
-    _write(folder / f"{host.name}.crt", certificate, 0o644)
+    _write(folder / f"{name}.key", tls.key_bytes(key), 0o600)
+    _write(folder / f"{name}.crt", certificate, 0o644)
 
 
 def _write(file: Path, content: bytes, mode: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from webapp.fleet import access, certificates, foundation, inventories, network, record, system_packages, teardown
 from webapp.fleet.access import FleetHost
@@ -58,11 +59,6 @@ class Fleet:
     def worker_key_file(self) -> Path:
         """The worker's own; host.yml is what lets it in, as a user without sudo."""
         return self.names.worker_key_file
-
-    @property
-    def worker_inventory(self) -> Path:
-        """The folder of the worker's inventory, which write_inventory() keeps."""
-        return self.names.worker_inventory_file.parent
 
     @property
     def known_hosts_file(self) -> Path:
@@ -140,9 +136,13 @@ class Fleet:
         return self._hosts(known) if known else []
 
     def write_inventory(self) -> Path:
-        """Write the fleet's Ansible inventory and return its path."""
+        """Write the fleet's Ansible inventory, by which its administrator sets hosts up, and return its path."""
         with self._locked():
             return self._write_inventory(self._known())
+
+    def variables(self) -> dict[str, Any]:
+        """What host.yml must know of these hosts besides how to reach them."""
+        return inventories.variables(self.names, self._known())
 
     # The parts of a verb; the caller holds the lock.
 

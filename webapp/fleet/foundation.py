@@ -51,7 +51,7 @@ def _pin_host_keys(names: FleetNames, known: Record) -> None:
 
 def remove(names: FleetNames) -> None:
     """Forget the hosts: disks, keys, record. The image and the fetched packages stay for the next ones."""
-    for name in ("hosts", "keys", "host_keys", "tls", "worker"):
+    for name in ("hosts", "keys", "host_keys", "tls"):
         shutil.rmtree(names.folder / name, ignore_errors=True)
     for file in (names.record_file, names.known_hosts_file, names.inventory_file):
         file.unlink(missing_ok=True)

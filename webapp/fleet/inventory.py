@@ -11,20 +11,13 @@ from typing import Any
 import yaml
 
 from webapp.fleet.access import FleetHost, ssh_options
+from webapp.services.inventory import PRODUCTION
 
 # Longer than a pause between two playbooks, so that the next one finds the connection open.
 PERSIST = "-o ControlMaster=auto -o ControlPersist=60s"
-AGENT_USER = "dbhost-agent"
 GROUP = "fleet"  # below database_hosts, so that what is said here leaves other hosts of an inventory alone
+ADDRESS = {"pgbouncer_public_host": "{{ ansible_host }}"}
 MEMORY_MAX_MB = 1024  # hosts share the machine's memory, and each sees all of it
-PRODUCTION: dict[str, Any] = {
-    "ansible_python_interpreter": "/usr/bin/python3",
-    "dbhost_service_manager": "systemd",
-    "dbhost_agent_user": AGENT_USER,
-    "dbhost_state_dir": "/var/lib/dbhost",
-    "pgbouncer_public_host": "{{ ansible_host }}",
-    "pgbouncer_reload_command": ["sudo", "-n", "/usr/bin/systemctl", "reload", "pgbouncer.service"],
-}
 
 
 @dataclass(frozen=True)
@@ -53,15 +46,14 @@ def as_yaml(hosts: Iterable[FleetHost], login: Login, extra: dict[str, Any]) -> 
     group: dict[str, Any] = {"hosts": {}, "vars": {}}
     for host in hosts:
         group["hosts"][host.name] = {"ansible_host": host.address, "ansible_port": host.ssh_port}
-        group["vars"] = {**login.variables(host.known_hosts_file), **PRODUCTION, **extra}
+        group["vars"] = {**login.variables(host.known_hosts_file), **PRODUCTION, **ADDRESS, **extra}
     tree = {"all": {"children": {"database_hosts": {"children": {GROUP: group}}}}}
     return str(yaml.safe_dump(tree, sort_keys=False, width=1000))
 
 
-def for_setting_up(worker_key: str, worker_address: str, certificates: Path) -> dict[str, Any]:
-    """What host.yml must know besides: the worker's key, the certificates, and that Debian's PgBouncer will do here."""
+def for_setting_up(worker_address: str, certificates: Path) -> dict[str, Any]:
+    """What host.yml must know besides: where the worker is, the certificates, that Debian's PgBouncer will do here."""
     return {
-        "agent_authorized_keys": [worker_key],
         "agent_allowed_from": [worker_address],
         "postgres_memory_max_mb": MEMORY_MAX_MB,
         "pgbouncer_allow_older": True,

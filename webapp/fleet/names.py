@@ -50,7 +50,8 @@ class FleetNames:
 
     @property
     def worker_key_file(self) -> Path:
-        return self.folder / "keys/worker"
+        """The stack's own: one worker serves its hosts and those that were added to it."""
+        return self.folder.parent / "ssh/worker"
 
     @property
     def authority(self) -> Path:
@@ -68,15 +69,6 @@ class FleetNames:
     @property
     def inventory_file(self) -> Path:
         return self.folder / "inventory.yml"
-
-    @property
-    def worker_inventory_file(self) -> Path:
-        """In a folder of its own: the worker's inventory is the folder, with what else is in it."""
-        return self.folder / "worker/fleet.yml"
-
-    @property
-    def worker_control_sockets(self) -> Path:
-        return self.control_sockets / "worker"
 
     def host_key_file(self, hostname: str) -> Path:
         return self.folder / "host_keys" / hostname

@@ -1,5 +1,6 @@
 """The control database's tables, one file per aggregate."""
 
+from webapp.models.backups import Backup, BackupSchedule
 from webapp.models.base import Base
 from webapp.models.billing import BillingEvent, Subscription
 from webapp.models.databases import AllowlistEntry, Database, Host, Member
@@ -9,6 +10,7 @@ from webapp.models.one_time_tokens import OneTimeToken
 from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
 from webapp.models.samples import DatabaseFigures, DatabaseSample, HostReport
+from webapp.models.user_deletions import UserDeletion
 from webapp.models.users import ApiKey, ApiKeyDatabase, AuthSession, User
 from webapp.models.webhooks import WebhookDelivery, WebhookEndpoint
 
@@ -18,6 +20,8 @@ __all__ = [
     "ApiKeyDatabase",
     "AuditEvent",
     "AuthSession",
+    "Backup",
+    "BackupSchedule",
     "Base",
     "BillingEvent",
     "Database",
@@ -37,6 +41,7 @@ __all__ = [
     "RunStep",
     "Subscription",
     "User",
+    "UserDeletion",
     "WebhookDelivery",
     "WebhookEndpoint",
 ]

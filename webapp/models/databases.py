@@ -4,15 +4,17 @@ import uuid
 from collections.abc import Mapping
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network
+from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, Sequence, UniqueConstraint, text
-from sqlalchemy.dialects.postgresql import CIDR
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, Sequence, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY, CIDR, JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from webapp.models.base import Base, CreatedAt, Id, one_of
 from webapp.models.users import User
 
-HOST_STATES = ("active", "draining", "offline")
+# Only an active host gets new databases; on an offline one nothing is carried out.
+HOST_STATES = ("enrolling", "active", "draining", "offline")
 DATABASE_STATUSES = ("creating", "active", "stopped", "deleting", "error", "restoring")
 DESIRED_STATES = ("present", "stopped", "absent")
 POOL_MODES = ("transaction", "session")
@@ -25,18 +27,39 @@ GENERATIONS = Sequence("database_generations", metadata=Base.metadata)
 
 
 class Host(Base):
-    """A data-plane machine; `name` is its name in the Ansible inventory."""
+    """A data-plane machine; `name` is its name in the Ansible inventory.
+
+    One without an `address` is described by an inventory file, as the embedded host is by inventory/local; the others
+    are reached by SSH, and only by a key in `host_keys`. `variables` are role variables for it, none of them secret.
+    """
 
     __tablename__ = "hosts"
-    __table_args__ = (one_of("state", HOST_STATES),)
+    __table_args__ = (
+        one_of("state", HOST_STATES),
+        Index("uq_hosts_live_name", "name", unique=True, postgresql_where=text("removed_at IS NULL")),
+        Index("uq_hosts_live_address", "address", "ssh_port", unique=True, postgresql_where=text("removed_at IS NULL")),
+    )
 
     id: Mapped[Id]
-    name: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
     public_host: Mapped[str]
     pgbouncer_port: Mapped[int]
     state: Mapped[str] = mapped_column(default="active", server_default="active")
     capacity: Mapped[int] = mapped_column(default=5000, server_default="5000")
+    region: Mapped[str] = mapped_column(default="default", server_default="default")
+    address: Mapped[str | None]
+    ssh_port: Mapped[int] = mapped_column(default=22, server_default="22")
+    host_keys: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default="{}")
+    variables: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
+    tls_root: Mapped[str | None]
+    key_refused_at: Mapped[datetime | None]
+    removed_at: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
+
+    @property
+    def is_held(self) -> bool:
+        """Whether operations on it wait: it is offline on purpose, or it shows a key that is not pinned."""
+        return self.state == "offline" or self.key_refused_at is not None
 
 
 class Database(Base):
@@ -66,6 +89,7 @@ class Database(Base):
     pool_size: Mapped[int] = mapped_column(default=20)
     pool_mode: Mapped[str] = mapped_column(default="transaction")
     size_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    delete_protection: Mapped[bool] = mapped_column(default=False, server_default="false")
     created_at: Mapped[CreatedAt]
     deleted_at: Mapped[datetime | None]
 

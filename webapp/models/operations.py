@@ -25,6 +25,13 @@ KINDS = (
     "database.stop",
     "database.restart",
     "database.allowlist",
+    "database.undelete",
+    "database.clone",
+    "backup.create",
+    "backup.restore",
+    "backup.delete",
+    "backup.fetch",
+    "backup.drill",
     "database.repair",
 )
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from webapp.models.base import Base, CreatedAt, Id, one_of
 
 PLATFORM_ROLES = ("user", "admin")
-USER_STATES = ("active", "banned")
+USER_STATES = ("active", "banned", "deleted")
 KEY_SCOPES = ("full", "selected")
 
 
@@ -51,8 +51,11 @@ class AuthSession(Base):
     revoked_at: Mapped[datetime | None]
     ip: Mapped[str | None]
     user_agent: Mapped[str | None]
+    # Whom an admin looks at DBHost as, in this browser: services/viewing.py.
+    viewing_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
 
-    user: Mapped[User] = relationship(lazy="joined", innerjoin=True)
+    user: Mapped[User] = relationship(lazy="joined", innerjoin=True, foreign_keys=[user_id])
+    viewing: Mapped[User | None] = relationship(lazy="joined", foreign_keys=[viewing_id])
 
 
 class ApiKey(Base):

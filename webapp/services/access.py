@@ -1,6 +1,7 @@
 """Who may do what with a database: the permission table, and the one place that asks it."""
 
 import uuid
+from dataclasses import replace
 
 from sqlalchemy import ColumnElement, or_, select, true
 from sqlalchemy.orm import Session
@@ -18,11 +19,20 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     # By the API a reset answers with the new password, which is not for platform admins.
     "reset_password": frozenset({"owner", "admin"}),
     "own": frozenset({"owner"}),
+    "list_backups": frozenset({"owner", "admin", "developer", "platform_admin"}),
+    # Backups hold all data, which is not for platform admins.
+    "download_backups": frozenset({"owner", "admin", "developer"}),
+    "clone": frozenset({"owner", "admin"}),
 }
 
 
 def relations(actor: Actor, database: Database) -> frozenset[str]:
-    """What *actor* is to *database*: its owner or a member of some level, and perhaps a platform admin too."""
+    """What *actor* is to *database*: its owner or a member of some level, and perhaps a platform admin too.
+
+    Whoever only looks as somebody is a viewer of what that one may see.
+    """
+    if actor.viewer is not None:
+        return frozenset({"viewer"} if relations(replace(actor, viewer=None), database) else ())
     if (
         actor.api_key is not None
         and actor.api_key.scope == "selected"

@@ -15,6 +15,8 @@ class Actor:
     api_key: ApiKey | None = None
     ip: str | None = None
     request_id: str | None = None
+    # The admin who only looks as `user`: nothing may be changed, and no secret is shown.
+    viewer: User | None = None
 
     @property
     def label(self) -> str:

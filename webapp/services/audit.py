@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from webapp.models import AuditEvent, Database, Operation
 from webapp.services.actors import Actor
+from webapp.services.errors import NotAllowed
 from webapp.services.guards import mark_audited
 from webapp.services.paging import Page, paginate
 
@@ -21,7 +22,12 @@ def record(
     operation: Operation | None = None,
     details: dict[str, Any] | None = None,
 ) -> AuditEvent:
-    """Add one event to the caller's transaction; *details* must hold no secret."""
+    """Add one event to the caller's transaction; *details* must hold no secret.
+
+    Raises NotAllowed for an admin who only looks as somebody else: whatever is recorded is a change.
+    """
+    if actor.viewer is not None:
+        raise NotAllowed("You are only looking. Stop viewing as this user to change something.")
     event = AuditEvent(
         actor_type=actor.type,
         actor_user_id=actor.user.id if actor.user else None,

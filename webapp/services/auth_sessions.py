@@ -81,6 +81,8 @@ def find(session: Session, token: str) -> AuthSession | None:
         return None
     if auth_session.user.state != "active":
         return None
+    if auth_session.viewing is not None and not auth_session.user.is_admin:
+        return None
     if now - auth_session.last_seen_at > SEEN_EVERY:
         auth_session.last_seen_at = now
     return auth_session

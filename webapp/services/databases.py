@@ -11,11 +11,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from webapp.config import settings
-from webapp.models import Database, Operation
+from webapp.models import Database, Host, Operation
 from webapp.models.databases import GENERATIONS
 from webapp.services import access, audit, hosts, operations, plans, users
 from webapp.services.actors import Actor
-from webapp.services.errors import DatabaseNotActive, NameTaken, OperationInProgress, Unauthorized
+from webapp.services.errors import DatabaseNotActive, DeleteProtected, NameTaken, OperationInProgress, Unauthorized
 from webapp.services.names import check_display_name, check_name, derive_name
 from webapp.services.paging import Page, paginate
 from webapp.services.scram import scram_verifier
@@ -52,6 +52,17 @@ def create_database(session: Session, actor: Actor, spec: DatabaseSpec) -> Opera
 
     Raises ValidationFailed, KeyScopeDenied, PlanLimitReached, NameTaken or HostUnavailable.
     """
+    database = add_database(session, actor, spec)
+    operation = operations.enqueue(session, "database.create", database, actor)
+    audit.record(session, actor, "database.create", database.name, database=database, operation=operation)
+    return operation
+
+
+def add_database(session: Session, actor: Actor, spec: DatabaseSpec) -> Database:
+    """The row of a new database, owned by the actor, with a password, on a host with room; nothing is queued.
+
+    Raises as `create_database`.
+    """
     access.require_full_account(actor)
     display_name = check_display_name(spec.display_name)
     name = check_name(spec.name) if spec.name is not None else derive_name(display_name)
@@ -60,15 +71,13 @@ def create_database(session: Session, actor: Actor, spec: DatabaseSpec) -> Opera
     owner = users.lock(session, actor.user.id)
     plans.require_room(session, owner)
     database = Database(id=uuid.uuid4(), name=name, display_name=display_name, owner=owner, host=hosts.place(session))
-    _set_new_password(session, database)
+    set_new_password(session, database)
     try:
         with session.begin_nested():
             session.add(database)
     except IntegrityError:
         raise NameTaken(f"The name {name} is taken.") from None
-    operation = operations.enqueue(session, "database.create", database, actor)
-    audit.record(session, actor, "database.create", name, database=database, operation=operation)
-    return operation
+    return database
 
 
 def list_databases(
@@ -104,7 +113,11 @@ def rename_database(session: Session, actor: Actor, database: Database, display_
 
 
 def delete_database(session: Session, actor: Actor, database: Database) -> Operation:
-    """Queue the end of the database: its data, role and pool entry go, and the name is free afterwards."""
+    """Queue the end of the database: its data, role and pool entry go, and the name is free afterwards.
+
+    Nothing is backed up: `deletions.delete_database` is what people ask for. Raises DeleteProtected.
+    """
+    require_unprotected(database)
     operation = queue_change(session, actor, database, "database.delete", desired_state="absent")
     database.status = "deleting"
     return operation
@@ -154,16 +167,19 @@ def credentials(database: Database) -> Credentials:
 
 
 def connection_string(database: Database, password: str) -> str:
-    """The libpq URI of *database*; with the local CA's file where the host is this machine."""
+    """The libpq URI of *database*, by which a client can prove that it speaks to the right host."""
     host = database.host.public_host
-    ca_file = settings().ca_file
-    options = {"sslmode": "require"}
-    if ca_file is not None and host in LOOPBACK:
-        options = {"sslmode": "verify-full", "sslrootcert": str(ca_file)}
     address = f"[{host}]" if ":" in host else host
     name = quote(database.name, safe="")
     where = f"{address}:{database.host.pgbouncer_port}/{name}"
-    return f"postgresql://{name}:{quote(password, safe='')}@{where}?{urlencode(options, safe='/')}"
+    return f"postgresql://{name}:{quote(password, safe='')}@{where}?{urlencode(tls_options(database.host), safe='/')}"
+
+
+def tls_options(host: Host) -> dict[str, str]:
+    """What a client says of TLS. The authority's file has its place on this machine; elsewhere, where one saved it."""
+    ca_file = settings().ca_file
+    root = host.tls_root or (str(ca_file) if ca_file is not None and host.public_host in LOOPBACK else None)
+    return {"sslmode": "require"} if root is None else {"sslmode": "verify-full", "sslrootcert": root}
 
 
 def lock(session: Session, database: Database) -> None:
@@ -181,6 +197,7 @@ def queue_change(
     new_password: bool = False,
     params: dict[str, Any] | None = None,
     details: dict[str, Any] | None = None,
+    lane: str = "converge",
 ) -> Operation:
     """One new generation of the desired state, with its operation and audit event.
 
@@ -191,18 +208,27 @@ def queue_change(
         raise DatabaseNotActive("This database is being deleted.")
     if database.status == "creating":
         raise OperationInProgress("This database is still being created.")
+    if database.status == "restoring":
+        raise OperationInProgress("This database is being restored.")
     previous = {"previous_state": database.desired_state, "previous_status": database.status}
     if desired_state is not None:
         database.desired_state = desired_state
     if new_password:
-        _set_new_password(session, database)
+        set_new_password(session, database)
     database.generation = session.scalars(select(GENERATIONS.next_value())).one()
-    operation = operations.enqueue(session, kind, database, actor, previous | (params or {}))
+    operation = operations.enqueue(session, kind, database, actor, previous | (params or {}), lane=lane)
     audit.record(session, actor, kind, database.name, database=database, operation=operation, details=details)
     return operation
 
 
-def _set_new_password(session: Session, database: Database) -> None:
+def require_unprotected(database: Database) -> None:
+    """Raises DeleteProtected."""
+    if database.delete_protection:
+        raise DeleteProtected("This database is protected from being deleted. Switch the protection off first.")
+
+
+def set_new_password(session: Session, database: Database) -> None:
+    """Give the database a random password; the host knows it once an operation has carried its verifier there."""
     password = secrets.token_urlsafe(24)
     database.verifier = scram_verifier(session, password)
     database.password_encrypted = vault().encrypt(password, str(database.id))

@@ -11,6 +11,7 @@ from webapp.models import Database, Difference, Host, HostCheck, Operation
 from webapp.services import access, audit, databases, drift
 from webapp.services.actors import Actor
 from webapp.services.errors import Conflict, DifferenceNotFound
+from webapp.services.hosts import live
 
 
 @dataclass
@@ -32,10 +33,11 @@ def by_host(session: Session, actor: Actor) -> list[HostDrift]:
     """Every host by name with its differences, ignored ones last. Raises NotFound for all but platform admins."""
     access.require_platform_admin(actor)
     columns = Host.id, Host.name, HostCheck.checked_at, HostCheck.error
-    hosts = session.execute(select(*columns).outerjoin(HostCheck, HostCheck.host_id == Host.id).order_by(Host.name))
+    query = select(*columns).outerjoin(HostCheck, HostCheck.host_id == Host.id).where(live())
+    hosts = session.execute(query.order_by(Host.name))
     found = {row.id: HostDrift(row.name, row.checked_at, row.error) for row in hosts}
     order = Difference.ignored_at.is_not(None), Difference.kind, Difference.subject
-    for one in session.scalars(select(Difference).order_by(*order)):
+    for one in session.scalars(select(Difference).where(Difference.host_id.in_(found)).order_by(*order)):
         found[one.host_id].differences.append(one)
     return list(found.values())
 

@@ -18,7 +18,8 @@ OPEN = Operation.state.in_(("queued", "running"))
 
 ENROL = text("""
     INSERT INTO host_checks (host_id)
-    SELECT id FROM hosts WHERE NOT EXISTS (SELECT FROM host_checks WHERE host_id = hosts.id)
+    SELECT id FROM hosts
+    WHERE removed_at IS NULL AND NOT EXISTS (SELECT FROM host_checks WHERE host_id = hosts.id)
     ON CONFLICT DO NOTHING
 """)
 # As with reports, a host that works is looked at later, but not for ever.
@@ -27,7 +28,7 @@ DUE = text("""
     SET leased_until = now() + make_interval(secs => :lease_s), next_check_at = now() + make_interval(secs => :every_s)
     WHERE host_id IN (
         SELECT due.host_id FROM host_checks AS due JOIN hosts ON hosts.id = due.host_id
-        WHERE hosts.state <> 'offline' AND due.next_check_at <= now()
+        WHERE hosts.state IN ('active', 'draining') AND hosts.key_refused_at IS NULL AND due.next_check_at <= now()
           AND (due.leased_until IS NULL OR due.leased_until <= now())
           AND (due.next_check_at <= now() - make_interval(secs => :every_s) OR NOT EXISTS (
               SELECT FROM operations WHERE operations.host_id = due.host_id AND lane = 'converge'

@@ -64,6 +64,39 @@ class DatabaseNotFound(ServiceError):
         super().__init__(message)
 
 
+class BackupNotFound(ServiceError):
+    """Missing, not whole, or another database's."""
+
+    code, status, title = "BACKUP_NOT_FOUND", 404, "Backup not found"
+
+    def __init__(self, message: str = "There is no such backup.") -> None:
+        super().__init__(message)
+
+
+class InvalidBackupFilename(ServiceError):
+    """No backup can have this name."""
+
+    code, title = "INVALID_BACKUP_FILENAME", "Invalid backup filename"
+
+
+class MissingFile(ServiceError):
+    """An upload without a file."""
+
+    code, title = "MISSING_FILE", "Missing file"
+
+
+class InvalidFilename(ServiceError):
+    """An uploaded file whose name does not say that it is a dump."""
+
+    code, title = "INVALID_FILENAME", "Invalid filename"
+
+
+class PayloadTooLarge(ServiceError):
+    """More was sent than may be."""
+
+    code, status, title = "PAYLOAD_TOO_LARGE", 413, "Payload too large"
+
+
 class OperationNotFound(ServiceError):
     """Missing or not yours."""
 
@@ -116,6 +149,13 @@ class MemberNotFound(NotFound):
         super().__init__(message)
 
 
+class HostNotFound(NotFound):
+    """Missing, removed, or not for this actor to know of."""
+
+    def __init__(self, message: str = "There is no such host.") -> None:
+        super().__init__(message)
+
+
 class DifferenceNotFound(NotFound):
     """Gone meanwhile, or not for you."""
 
@@ -145,6 +185,12 @@ class DatabaseNotActive(Conflict):
     """The database's status does not allow this."""
 
     code, title = "DATABASE_NOT_ACTIVE", "Database not active"
+
+
+class DeleteProtected(Conflict):
+    """The database is protected from being deleted."""
+
+    code, title = "DELETE_PROTECTED", "Delete protected"
 
 
 class IdempotencyKeyReused(ServiceError):

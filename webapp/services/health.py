@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Float, case, cast, func, literal, select
+from sqlalchemy import ColumnElement, Float, case, cast, func, literal, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from webapp.config import settings
 from webapp.models import Database, DatabaseFigures, Host, HostReport, Operation
+from webapp.services import hosts
 from webapp.services.reports import Report
 
 STUCK_AFTER_S = 60.0
@@ -28,6 +29,8 @@ class HostFigures:
 
     name: str
     state: str
+    region: str
+    key_refused_at: datetime | None
     databases: int
     capacity: int
     open_operations: int
@@ -47,13 +50,15 @@ class HostFigures:
     def problems(self) -> list[str]:
         """What is wrong, in sentences."""
         found = ["The host is offline."] if self.state == "offline" else []
+        if self.key_refused_at is not None:
+            found.append("The host shows another SSH key than the pinned one. Nothing runs on it until it is rekeyed.")
         if self.oldest_open_s >= STUCK_AFTER_S:
             found.append("An operation has not ended for more than a minute.")
         return [*found, *self._report_problems()]
 
     def _report_problems(self) -> list[str]:
         every_s = settings().sample_every_s
-        if not every_s or self.state == "offline":
+        if not every_s or self.state not in ("active", "draining") or self.key_refused_at is not None:
             return []
         late_s = self.known_for_s if self.report_age_s is None else self.report_age_s
         if late_s > every_s * MISSED_REPORTS + GRACE_S:
@@ -82,8 +87,8 @@ def certificate_warning(report: Report) -> timedelta:
     return min(CERTIFICATE_WARNING, (report.certificate_expires_at - report.certificate_begins_at) / 6)
 
 
-def host_figures(session: Session) -> list[HostFigures]:
-    """Each host's figures, by name."""
+def host_figures(session: Session, *conditions: ColumnElement[bool]) -> list[HostFigures]:
+    """Each host's figures, by name; of all that were not removed, or of those that meet *conditions* too."""
     databases = (
         select(Database.host_id, func.count().label("number"))
         .where(Database.deleted_at.is_(None))
@@ -100,6 +105,8 @@ def host_figures(session: Session) -> list[HostFigures]:
         select(
             Host.name,
             Host.state,
+            Host.region,
+            Host.key_refused_at,
             Host.capacity,
             func.coalesce(databases.c.number, 0).label("databases"),
             func.coalesce(waiting.c.number, 0).label("open_operations"),
@@ -113,6 +120,7 @@ def host_figures(session: Session) -> list[HostFigures]:
         .outerjoin(databases, databases.c.host_id == Host.id)
         .outerjoin(waiting, waiting.c.host_id == Host.id)
         .outerjoin(HostReport, HostReport.host_id == Host.id)
+        .where(hosts.live(), *conditions)
         .order_by(Host.name)
     )
     return [_figures(row) for row in session.execute(query)]

@@ -9,6 +9,7 @@ from webapp.models import Operation
 type Ended = Callable[[Session, Operation], None]
 
 _ENDED: dict[str, Ended] = {}
+_RETRIED: dict[str, Ended] = {}
 
 
 def when_ended(*kinds: str) -> Callable[[Ended], Ended]:
@@ -28,5 +29,25 @@ def when_ended(*kinds: str) -> Callable[[Ended], Ended]:
 def ended(session: Session, operation: Operation) -> None:
     """Tell whoever wants to know that the operation has ended."""
     function = _ENDED.get(operation.kind)
+    if function is not None:
+        function(session, operation)
+
+
+def when_retried(*kinds: str) -> Callable[[Ended], Ended]:
+    """Have the function called when somebody asks again for an operation of one of *kinds* that failed.
+
+    It sets its subject as it was when the operation was first asked for, or raises a ServiceError.
+    """
+
+    def register(function: Ended) -> Ended:
+        _RETRIED.update(dict.fromkeys(kinds, function))
+        return function
+
+    return register
+
+
+def retried(session: Session, operation: Operation) -> None:
+    """Tell whoever wants to know that the operation is queued again."""
+    function = _RETRIED.get(operation.kind)
     if function is not None:
         function(session, operation)

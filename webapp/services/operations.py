@@ -63,6 +63,15 @@ def enqueue(
     return operation
 
 
+def require_idle(session: Session, database: Database, *, besides: Operation | None = None) -> None:
+    """Raises OperationInProgress when anything is under way for the database, whose row the caller holds."""
+    query = select(Operation.id).where(Operation.database_id == database.id, Operation.state.in_(("queued", "running")))
+    if besides is not None:
+        query = query.where(Operation.id != besides.id)
+    if session.scalars(query.limit(1)).first() is not None:
+        raise OperationInProgress("Another operation on this database has not ended yet.")
+
+
 def list_operations(
     session: Session,
     actor: Actor,
@@ -138,6 +147,8 @@ def retry_operation(session: Session, actor: Actor, operation_id: uuid.UUID) -> 
         raise OperationInProgress("Another operation on this database has not ended yet.") from None
     if not again:
         raise Conflict("Only a failed or cancelled operation can be retried.")
+    if operation.lane == "long":
+        long_operations.retried(session, operation)
     audit.record(session, actor, "operation.retry", operation.kind, database=database, operation=operation)
     doorbell.ring_for(session, operation)
     session.refresh(operation)

@@ -29,6 +29,9 @@ class Plan(BaseModel):
     databases: int
     storage_bytes: int
     api: bool
+    # The longest that backups are kept, and the shortest time between two that a schedule may ask for.
+    backup_retention_days: int = 30
+    backup_every_hours: int = 24
 
 
 @lru_cache(maxsize=1)

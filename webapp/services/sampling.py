@@ -18,7 +18,8 @@ REST = 9.0
 
 ENROL = text("""
     INSERT INTO host_reports (host_id)
-    SELECT id FROM hosts WHERE NOT EXISTS (SELECT FROM host_reports WHERE host_id = hosts.id)
+    SELECT id FROM hosts
+    WHERE removed_at IS NULL AND NOT EXISTS (SELECT FROM host_reports WHERE host_id = hosts.id)
     ON CONFLICT DO NOTHING
 """)
 # A host with work under way or waiting is looked at later, but not for ever: its clients may be in trouble.
@@ -27,7 +28,7 @@ DUE = text("""
     SET leased_until = now() + make_interval(secs => :lease_s), next_run_at = now() + make_interval(secs => :every_s)
     WHERE host_id IN (
         SELECT report.host_id FROM host_reports AS report JOIN hosts ON hosts.id = report.host_id
-        WHERE hosts.state <> 'offline' AND report.next_run_at <= now()
+        WHERE hosts.state IN ('active', 'draining') AND hosts.key_refused_at IS NULL AND report.next_run_at <= now()
           AND (report.leased_until IS NULL OR report.leased_until <= now())
           AND (report.next_run_at <= now() - make_interval(secs => :every_s) OR NOT EXISTS (
               SELECT FROM operations WHERE operations.host_id = report.host_id

@@ -24,6 +24,7 @@ from webapp.web import (
     security_settings,
     sessions,
     settings,
+    viewing,
 )
 from webapp.web.assets import asset_url
 
@@ -40,7 +41,7 @@ SIGNED_IN: tuple[Blueprint, ...] = (
     security_settings.blueprint,
     confirmation.blueprint,
 )
-SIGNED_OUT: tuple[Blueprint, ...] = (auth.blueprint, accounts.blueprint, federation.blueprint)
+SIGNED_OUT: tuple[Blueprint, ...] = (auth.blueprint, accounts.blueprint, federation.blueprint, viewing.blueprint)
 
 # Once, at import: a blueprint takes no more hooks after an app has registered it, and tests build several apps.
 for _blueprint in SIGNED_IN:

@@ -134,6 +134,7 @@ def detail_page(
         "network_warnings": networks.warnings(entry.cidr for entry in database.allowlist),
         "own_network": _own_network(database),
         "ca_available": resources().settings.ca_file is not None,
+        "tls": databases.tls_options(database.host),
     }
     context |= _metrics(session, database)
     return render_template("databases/show.html", **context)

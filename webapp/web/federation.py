@@ -124,7 +124,7 @@ def not_in(error: Any) -> tuple[str, int]:
 def _visitor() -> Actor:
     if not current_user.is_authenticated:
         raise Unauthorized("You are signed out. Sign in and try again.")
-    return Actor("user", current_user.user, ip=request.remote_addr, request_id=g.request_id)
+    return Actor("user", current_user.user, viewer=current_user.viewer, ip=request.remote_addr, request_id=g.request_id)
 
 
 def _check_sender(token: str) -> None:

@@ -6,6 +6,7 @@ from flask import Flask
 from markupsafe import Markup
 
 from webapp.models import Operation
+from webapp.services.sizes import pretty
 from webapp.web import words
 
 MASK = "•" * 12
@@ -44,15 +45,6 @@ def duration(start: datetime | None, end: datetime | None) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
 
 
-def size(count: int) -> str:
-    """Bytes in binary units, one decimal."""
-    amount, units = float(count), ["B", "KB", "MB", "GB", "TB"]
-    while amount >= 1024 and len(units) > 1:
-        amount /= 1024
-        units.pop(0)
-    return f"{amount:.0f} {units[0]}" if units[0] == "B" else f"{amount:.1f} {units[0]}"
-
-
 def browser(user_agent: str | None) -> str:
     """A short name of a browser and its system, good enough to recognise one's own."""
     text = user_agent or ""
@@ -73,7 +65,7 @@ def just_ended(operation: Operation) -> bool:
 
 def register(app: Flask) -> None:
     """Make the filters and words known to the templates."""
-    app.jinja_env.filters.update(timestamp=timestamp, duration=duration, size=size, browser=browser)
+    app.jinja_env.filters.update(timestamp=timestamp, duration=duration, size=pretty, browser=browser)
     app.jinja_env.tests.update(just_ended=just_ended, routed=app.view_functions.__contains__)
     app.jinja_env.globals.update(
         MASK=MASK,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from webapp.services.metrics import Metrics
 from webapp.services.metrics import Point as Sample
-from webapp.web.formatting import size
+from webapp.services.sizes import pretty as size
 
 WIDTH, HEIGHT = 320, 72
 RANGES = {"hour": "Hour", "day": "Day", "week": "Week", "month": "Month", "year": "Year"}

@@ -12,7 +12,7 @@ from webapp.http import current_session, resources
 from webapp.models import AuthSession
 from webapp.services import auth_sessions
 from webapp.services.actors import Actor
-from webapp.services.errors import Unauthorized
+from webapp.services.errors import NotAllowed, Unauthorized
 from webapp.services.guards import mark_authorized
 
 login_manager = LoginManager()
@@ -23,7 +23,8 @@ class Visitor(UserMixin):  # type: ignore[misc]  # flask-login has no types
 
     def __init__(self, auth_session: AuthSession) -> None:
         self.auth_session = auth_session
-        self.user = auth_session.user
+        self.user = auth_session.viewing or auth_session.user
+        self.viewer = auth_session.user if auth_session.viewing else None
 
     def get_id(self) -> str:
         return str(self.auth_session.id)
@@ -51,7 +52,10 @@ def require_visitor() -> BaseResponse | None:
     """Before each page: make the visitor the actor, or lead to the sign-in."""
     if not current_user.is_authenticated:
         return _to_sign_in()
-    g.actor = Actor("user", current_user.user, ip=request.remote_addr, request_id=g.request_id)
+    where = {"ip": request.remote_addr, "request_id": g.request_id}
+    g.actor = Actor("user", current_user.user, viewer=current_user.viewer, **where)
+    if current_user.viewer is not None and request.method not in ("GET", "HEAD"):
+        raise NotAllowed("You are only looking. Stop viewing as this user to change something.")
     return None
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from webapp.db import make_engine, make_sessions
 from webapp.worker import environment, reaper, workplace
 from webapp.worker.checker import Checker
 from webapp.worker.hosts import Server, Shutdown
-from webapp.worker.queue import THREADS, Queue
+from webapp.worker.keeper import Keeper
+from webapp.worker.queue import THREADS, Beside, Queue
 from webapp.worker.runner import fork_server_environment
 from webapp.worker.sampler import Sampler
 from webapp.worker.warm import Warm
@@ -51,21 +53,21 @@ class Program:
         place = workplace.Workplace(self.settings.home)
         warm = Warm(place.folder, fork_server_environment())
         server = self._server(place, warm)
-        sampler, checker = Sampler(server), Checker(server)
+        beside = (Sampler(server), Checker(server), Keeper(server))
         try:
             while not self.shutdown.asked:
-                await self._work(server, sampler, checker, dead)
+                await self._work(server, beside, dead)
         finally:
-            sampler.close()
-            checker.close()
+            for helper in beside:
+                helper.close()
             warm.close()
             place.close()
 
-    async def _work(self, server: Server, sampler: Sampler, checker: Checker, dead: list[int]) -> None:
+    async def _work(self, server: Server, beside: Sequence[Beside], dead: list[int]) -> None:
         """One connection to the queue, for as long as it lasts."""
         try:
             await asyncio.to_thread(self._reap, dead)
-            self.queue = Queue(server, sampler, checker)
+            self.queue = Queue(server, beside)
             if not self.shutdown.asked:
                 await self.queue.run()
         except LOST as error:

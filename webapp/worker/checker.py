@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from webapp.services import drift
 from webapp.services.drift import Finding, Findings, Lease
-from webapp.worker import desired, environment
+from webapp.worker import desired, environment, host_keys, inventories
 from webapp.worker.hosts import Server
 from webapp.worker.report import REPORT_TASK, Item
 from webapp.worker.runner import Job, Outcome, PlaybookRun
@@ -87,11 +87,14 @@ class Checker:
         return findings(checked, looked)
 
     def _run(self, lease: Lease, playbook: Path, variables: dict[str, Any], *, check: bool = False) -> Outcome:
-        run_id, settings = uuid.uuid4(), self._server.settings
-        inventory, timeout_s = environment.inventory(settings.inventory), settings.run_timeout_s
-        job = Job(run_id, playbook, inventory, lease.host_name, variables, timeout_s=timeout_s, check=check)
-        folder = self._server.workplace.run_folder(run_id)
-        return PlaybookRun(job, folder, Unwatched(), self._stop_reason, self._server.warm_socket()).run()
+        run_id, server = uuid.uuid4(), self._server
+        sources = inventories.current(server.settings, server.sessions, server.workplace)
+        timeout_s = server.settings.run_timeout_s
+        job = Job(run_id, playbook, sources, lease.host_name, variables, timeout_s=timeout_s, check=check)
+        folder = server.workplace.run_folder(run_id)
+        outcome = PlaybookRun(job, folder, Unwatched(), self._stop_reason, server.warm_socket()).run()
+        outcome.key_refused = outcome.unreachable and host_keys.refused(server.sessions, lease.host_name)
+        return outcome
 
     def _stop_reason(self) -> str | None:
         return "shutdown" if self._server.shutdown.asked else None

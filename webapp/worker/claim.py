@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from webapp.models import Database, Host, Operation, Run
 from webapp.models.operations import FENCES
-from webapp.services import doorbell
+from webapp.services import doorbell, hosts
 from webapp.worker import settle
 
 ABSORB = text("""
@@ -31,12 +31,16 @@ class Batch:
 def claim(session: Session, host_id: uuid.UUID, *, worker: str, playbook: str, limit: int) -> Batch | None:
     """Claim what is due on the host, or None. The caller holds the host's lock and commits.
 
-    Because of that lock, whatever is still `running` belongs to a run that died: it is taken over first.
+    Because of that lock, whatever is still `running` belongs to a run that died: it is taken over first. On a host that
+    is offline, or that shows another key than the pinned one, everything waits.
     """
     absorb_doorbells(session, host_id)
     abandon_runs(session, host_id)
     settle.cancel_requested(session, host_id)
     settle.give_up_on_orphans(session, host_id)
+    if is_held(session, host_id):
+        settle.release_orphans(session, Operation.host_id == host_id, Operation.lane == "converge")
+        return None
     due = due_operations(session, host_id, limit)
     if not due:
         return None
@@ -57,6 +61,11 @@ def abandon_runs(session: Session, host_id: uuid.UUID) -> None:
     """Close runs that nobody carries on. Their fence is dead: late results of theirs find no row."""
     dead = update(Run).where(Run.host_id == host_id, Run.state == "running", Run.lane == "converge")
     session.execute(dead.values(state="abandoned", ended_at=func.now()))
+
+
+def is_held(session: Session, host_id: uuid.UUID) -> bool:
+    """Whether nothing is to be carried out on the host for now."""
+    return session.scalar(select(hosts.held()).where(Host.id == host_id)) or False
 
 
 def is_due() -> ColumnElement[bool]:

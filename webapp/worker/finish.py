@@ -8,13 +8,15 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from webapp.models import Operation, Run
-from webapp.worker import retries, settle
+from webapp.worker import host_keys, retries, settle
 from webapp.worker.claim import Batch
 from webapp.worker.report import AGENT_ERROR, Failure, Item
 from webapp.worker.runner import Outcome
 
 log = structlog.get_logger(__name__)
 
+# It waits with its host, which is held until somebody has looked at it.
+KEY_REFUSED = Failure(retries.UNREACHABLE, host_keys.WORDS, retryable=True)
 UNREACHABLE = Failure(retries.UNREACHABLE, "The host cannot be reached.", retryable=True)
 TIMEOUT = Failure(AGENT_ERROR, "The run took too long and was ended.", retryable=True)
 
@@ -55,6 +57,8 @@ def finish_one(
 
 def missing(outcome: Outcome) -> Failure:
     """Why a database has no result: the run as a whole went wrong."""
+    if outcome.key_refused:
+        return KEY_REFUSED
     if outcome.unreachable:
         return UNREACHABLE
     if outcome.stopped == "timeout":

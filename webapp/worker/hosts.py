@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from webapp.config import Settings
 from webapp.models import Operation
-from webapp.worker import desired, environment, task_count
+from webapp.worker import desired, environment, host_keys, inventories, task_count
 from webapp.worker.claim import Batch, claim
 from webapp.worker.finish import finish
 from webapp.worker.runner import Job, Outcome, PlaybookRun
@@ -80,6 +80,7 @@ class Server:
             log.info("run_started", operations=[str(operation.id) for operation in batch.operations])
             started = time.monotonic()
             outcome = self.run(batch)
+            outcome.key_refused = outcome.unreachable and host_keys.refused(self.sessions, batch.host.name)
             with self.sessions() as session:
                 finish(session, batch, outcome)
                 session.commit()
@@ -92,7 +93,7 @@ class Server:
         job = Job(
             run_id=batch.run_id,
             playbook=self.playbook,
-            inventory=environment.inventory(self.settings.inventory),
+            inventory=inventories.current(self.settings, self.sessions, self.workplace),
             host=batch.host.name,
             variables=desired.extra_vars(batch.operations),
             timeout_s=self.settings.run_timeout_s,

@@ -22,7 +22,9 @@ NAMES = (
     "host_report",
     "host_strangers",
     "tenant_backup",
+    "tenant_restore",
     "tenant_job",
+    "tenant_backup_files",
 )
 PROFILE = "legacy"  # how Ansible serializes a module's arguments and result
 

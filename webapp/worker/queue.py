@@ -2,8 +2,8 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import structlog
 from procrastinate import App, JobContext, PsycopgConnector
@@ -12,11 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from webapp.services import doorbell
 from webapp.worker import reaper
-from webapp.worker.checker import Checker
 from webapp.worker.chores import Chores
 from webapp.worker.hosts import Server
 from webapp.worker.long.carrier import AT_ONCE, Carrier
-from webapp.worker.sampler import Sampler
 
 HEARTBEAT_S = 1.0
 TICK_S = 1.0
@@ -29,13 +27,20 @@ CONNECTIONS = 4
 log = structlog.get_logger(__name__)
 
 
+class Beside(Protocol):
+    """What a worker looks after on a schedule of its own, in threads of its own."""
+
+    def tick(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Queue:
     """One worker's connection to the queue, until it is stopped or the connection is lost for good."""
 
-    def __init__(self, server: Server, sampler: Sampler, checker: Checker) -> None:
+    def __init__(self, server: Server, beside: Sequence[Beside]) -> None:
         self._server = server
-        self._sampler = sampler
-        self._checker = checker
+        self._beside = beside
         self._carrier = Carrier(server)
         self._chores = Chores(server.sessions)
         self._answering: set[int] = set()
@@ -98,9 +103,9 @@ class Queue:
             await asyncio.sleep(TICK_S)
             await asyncio.to_thread(self._guarded, self._tick)
             await asyncio.to_thread(self._guarded, self._carrier.tick)
-            await asyncio.to_thread(self._guarded, self._sampler.tick)
             self._chores.tick()
-            await asyncio.to_thread(self._guarded, self._checker.tick)
+            for helper in self._beside:
+                await asyncio.to_thread(self._guarded, helper.tick)
 
     def _tick(self) -> None:
         """Each statement is cheap on an idle system; each works as well when it comes late."""

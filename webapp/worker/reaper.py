@@ -27,8 +27,15 @@ OWN = text("SELECT id FROM procrastinate_jobs WHERE status = 'doing' AND worker_
 FINISH = text("SELECT procrastinate_finish_job_v1(:id, 'failed', true)")
 PRUNE = text("SELECT count(*) FROM procrastinate_prune_stalled_workers_v1(:seconds)")
 SILENT_HOSTS = text("""
-    SELECT DISTINCT host_id FROM operations
-    WHERE lane = 'converge' AND (state = 'running' OR (state = 'queued' AND next_attempt_at <= now())) AND NOT EXISTS (
+    SELECT DISTINCT host_id FROM operations JOIN hosts ON hosts.id = operations.host_id
+    WHERE lane = 'converge' AND (
+        operations.state = 'running'
+        OR (operations.state = 'queued' AND cancel_requested_at IS NOT NULL)
+        OR (
+            operations.state = 'queued' AND next_attempt_at <= now()
+            AND hosts.state <> 'offline' AND hosts.key_refused_at IS NULL
+        )
+    ) AND NOT EXISTS (
         SELECT 1 FROM procrastinate_jobs
         WHERE lock = 'host:' || operations.host_id AND status IN ('todo', 'doing')
     )
@@ -54,7 +61,7 @@ def reap(session: Session, stalled_after_s: float, dead: Iterable[int] = ()) -> 
 
 
 def ring_silent_hosts(session: Session) -> list[uuid.UUID]:
-    """Ring each host that has due work (a retry whose time has come, an orphan) and no doorbell."""
+    """Ring each host that has due work (a retry whose time has come, an orphan, a cancel) and no doorbell."""
     hosts = list(session.scalars(SILENT_HOSTS))
     for host_id in hosts:
         doorbell.ring(session, host_id)

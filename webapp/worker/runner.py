@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class Job:
 
     run_id: uuid.UUID
     playbook: Path
-    inventory: Path
+    inventory: Sequence[Path]
     host: str
     variables: dict[str, Any] = field(repr=False)
     timeout_s: float = 600
@@ -60,6 +60,7 @@ class Job:
 class Outcome:
     """How a run ended. *stopped* is why it was ended early, by our own flag: the runner's would say `failed`.
 
+    *key_refused* is found out afterwards, by whoever ran it (`host_keys.refused`).
     *reports* has the raw result of each task named "Report …", for whoever reads it by a model of its own.
     """
 
@@ -68,6 +69,7 @@ class Outcome:
     reports: dict[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     totals: dict[str, int] = field(default_factory=dict)
     unreachable: bool = False
+    key_refused: bool = False
     stopped: str | None = None
     failed_step: str | None = None
     ok: bool = False
@@ -104,7 +106,7 @@ class PlaybookRun:
             private_data_dir=str(self._folder),
             project_dir=str(environment.CHECKOUT),
             playbook=str(self._job.playbook),
-            inventory=str(self._job.inventory),
+            inventory=[str(source) for source in self._job.inventory],
             limit=self._job.host,
             ident=str(self._job.run_id),
             fact_cache_type="none",

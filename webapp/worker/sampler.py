@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from webapp.services import metrics, sampling
 from webapp.services.sampling import Lease
-from webapp.worker import environment
+from webapp.worker import environment, host_keys, inventories
 from webapp.worker.hosts import Server
 from webapp.worker.runner import Job, Outcome, PlaybookRun
 from webapp.worker.steps import Unwatched
@@ -59,13 +59,13 @@ class Sampler:
 
     def _look(self, lease: Lease) -> tuple[Outcome, float]:
         run_id = uuid.uuid4()
-        settings = self._server.settings
-        job = Job(
-            run_id, self._playbook, environment.inventory(settings.inventory), lease.host_name, {}, timeout_s=TIMEOUT_S
-        )
-        folder = self._server.workplace.run_folder(run_id)
+        server = self._server
+        sources = inventories.current(server.settings, server.sessions, server.workplace)
+        job = Job(run_id, self._playbook, sources, lease.host_name, {}, timeout_s=TIMEOUT_S)
+        folder = server.workplace.run_folder(run_id)
         started = time.monotonic()
-        outcome = PlaybookRun(job, folder, Unwatched(), self._stop_reason, self._server.warm_socket()).run()
+        outcome = PlaybookRun(job, folder, Unwatched(), self._stop_reason, server.warm_socket()).run()
+        outcome.key_refused = outcome.unreachable and host_keys.refused(server.sessions, lease.host_name)
         return outcome, time.monotonic() - started
 
     def _stop_reason(self) -> str | None:
@@ -96,6 +96,8 @@ class Sampler:
 
 def why(outcome: Outcome) -> str:
     """Why a run brought no report, for a person."""
+    if outcome.key_refused:
+        return host_keys.WORDS
     if outcome.unreachable:
         return "The host cannot be reached."
     if outcome.stopped:

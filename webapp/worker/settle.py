@@ -101,6 +101,12 @@ def give_up_on_orphans(session: Session, host_id: uuid.UUID) -> None:
     _end(session, often.values(state="failed", ended_at=func.now(), **_error(LOST)))
 
 
+def release_orphans(session: Session, *conditions: ColumnElement[bool]) -> None:
+    """Let what was left behind wait again: its host is held, so nobody carries it on."""
+    orphans = update(Operation).where(Operation.state == "running", *conditions)
+    session.execute(orphans.values(**_queued(func.now())))
+
+
 def end_before_it_begins(session: Session, operation: Operation) -> bool:
     """End a long operation that was to be cancelled, or that was left behind too often; whether it has ended."""
     this = update(Operation).where(Operation.id == operation.id)

@@ -17,6 +17,7 @@ from .tenants import TenantDatabase
 GRANTS = ("CONNECT", "CREATE", "TEMPORARY")
 DROP_INTERRUPTED = -2  # datconnlimit of a database whose DROP did not come to its end
 
+LOGIN_STATES = ("present", "closed")  # of a closed one PgBouncer knows nothing, and dumps still get in
 STATEMENT, HAND_OVER, TERMINATE = "statement", "hand over", "terminate"
 
 
@@ -63,7 +64,7 @@ def _drop(current: Observed) -> list[Change]:
 
 
 def _role(current: Observed, wanted: TenantDatabase) -> list[Change]:
-    name, login = wanted.name, wanted.state == "present"
+    name, login = wanted.name, wanted.state in LOGIN_STATES
     if not current.role:
         return [_create_role(wanted)]
     steps = []
@@ -80,7 +81,7 @@ def _role(current: Observed, wanted: TenantDatabase) -> list[Change]:
 
 def _create_role(wanted: TenantDatabase) -> Change:
     attributes = "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT {}"
-    login = "CREATE ROLE {} LOGIN " if wanted.state == "present" else "CREATE ROLE {} NOLOGIN "
+    login = "CREATE ROLE {} LOGIN " if wanted.state in LOGIN_STATES else "CREATE ROLE {} NOLOGIN "
     return _secret(login + attributes, wanted.verifier, wanted.name, wanted.connection_limit)
 
 
@@ -108,7 +109,7 @@ def _hand_over(current: Observed, wanted: TenantDatabase) -> list[Change]:
     name, once_more = wanted.name, wanted.name in current.others
     grant = _statement("GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {} TO {}", name, name)
     enter = _statement("ALTER DATABASE {} ALLOW_CONNECTIONS true", name)
-    opening = [] if current.open or wanted.state != "present" else [enter]
+    opening = [] if current.open or wanted.state not in LOGIN_STATES else [enter]
     if "CREATE" in current.grants or once_more:
         return ([grant] if once_more or set(current.grants) != set(GRANTS) else []) + opening
     entering = [] if current.open else [enter]
@@ -117,7 +118,9 @@ def _hand_over(current: Observed, wanted: TenantDatabase) -> list[Change]:
 
 
 def _close(current: Observed, wanted: TenantDatabase) -> list[Change]:
-    """What a stopped database needs last: the door shut, then everyone out."""
+    """What a stopped or closed database needs last: the door shut, then everyone out."""
+    if wanted.state == "closed":
+        return [_terminate(wanted.name)] if current.backends else []
     if wanted.state != "stopped":
         return []
     entered = "CREATE" not in current.grants or current.database_limit == DROP_INTERRUPTED

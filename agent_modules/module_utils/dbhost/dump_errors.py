@@ -27,6 +27,7 @@ _SENTENCES = {
     "No space left on device": ("host_disk_full", True),
     "too many connections for role": ("too_many_connections", True),
     "too many connections for database": ("too_many_connections", True),
+    "unsupported version (-": ("not_a_dump", False),
     "unsupported version": ("newer_archive", False),
     "does not appear to be a valid archive": ("not_a_dump", False),
     "input file is too short": ("not_a_dump", False),
@@ -39,7 +40,7 @@ _ADVICE = {
 
 
 class Complaints:
-    """Reads a program's standard error to its end, in a thread, and keeps the beginning of it."""
+    """Reads a program's standard error to its end, in a thread, and keeps the last of it, where the reason is."""
 
     def __init__(self, stream: int) -> None:
         self._stream, self._text = stream, b""
@@ -54,7 +55,7 @@ class Complaints:
     def _read(self) -> None:
         with open(self._stream, "rb", buffering=0) as source:  # noqa: PTH123  # a descriptor, not a path
             while chunk := source.read(8192):
-                self._text += chunk[: _KEPT - len(self._text)]
+                self._text = (self._text + chunk)[-_KEPT:]
 
 
 def explain(text: str, code: str, step: str) -> TenantError:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import re
@@ -88,25 +87,25 @@ def publish(partial: Path, path: Path) -> None:
     files.sync_folder(path.parent)
 
 
-def remove(folder: Path, filename: str) -> bool:
-    """Delete one file and its description; false if neither was there."""
-    present = False
-    for path in (folder / filename, folder / f"{filename}.json"):
-        if path.exists():
-            present = True
+def remove(folder: Path, filename: str, *, check: bool = False) -> bool:
+    """Delete one file and its description, and a folder that is then empty; false if there was nothing to delete."""
+    present = [path for path in (folder / filename, folder / f"{filename}.json") if path.exists()]
+    if present and not check:
+        for path in present:
             path.unlink()
-    return present
+        if {entry.name for entry in folder.iterdir()} <= {".lock"}:
+            (folder / ".lock").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a dump may have begun in it meanwhile
+                folder.rmdir()
+    return bool(present)
 
 
-def sha256(path: Path, on_bytes: Any = None) -> str:
-    """The digest of a whole file; *on_bytes* is told of each chunk."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-            if on_bytes:
-                on_bytes(len(chunk))
-    return digest.hexdigest()
+def require_file(folder: Path, filename: str) -> str:
+    """The path of a file that is to be there; raises TenantError if it is not."""
+    path = folder / filename
+    if not path.is_file():
+        raise TenantError("no_such_file", "There is no such file in the host's store.")
+    return str(path)
 
 
 def explain(error: OSError, step: str) -> TenantError:

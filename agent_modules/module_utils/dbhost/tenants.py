@@ -12,7 +12,7 @@ from typing import Any
 from . import names, scram
 from .errors import TenantError
 
-STATES = ("present", "stopped", "absent")
+STATES = ("present", "stopped", "closed", "absent")
 POOL_MODES = ("transaction", "session")
 MAX_CONNECTIONS = 10_000
 

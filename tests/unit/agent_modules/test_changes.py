@@ -106,7 +106,7 @@ def test_what_is_not_ours_is_never_touched(current, wanted, code):
 
 
 @pytest.mark.parametrize("name", ['a"; DROP ROLE postgres; --', "a'b", "a{}b", "a%sb", "{0}", "a\\b"])
-@pytest.mark.parametrize("state", ["present", "stopped", "absent"])
+@pytest.mark.parametrize("state", ["present", "stopped", "closed", "absent"])
 def test_a_hostile_name_stays_one_identifier(name, state):
     """The name rule comes first; were it ever to fail, quoting still holds."""
     quoted = '"' + name.replace('"', '""') + '"'

@@ -2,6 +2,11 @@
 
 from flask import Blueprint
 
-from webapp.web.admin import drift, overview
+from webapp.web.admin import drift, hosts, overview, users
 
-BLUEPRINTS: tuple[Blueprint, ...] = (overview.blueprint, drift.blueprint)
+BLUEPRINTS: tuple[Blueprint, ...] = (
+    overview.blueprint,
+    users.blueprint,
+    hosts.blueprint,
+    drift.blueprint,
+)

@@ -8,15 +8,21 @@ from sqlalchemy.orm import Session
 from webapp.models import Operation, Run
 from webapp.services import doorbell
 from webapp.worker import settle
-from webapp.worker.claim import ABSORB, is_due, load, mark_running, next_fence
+from webapp.worker.claim import ABSORB, is_due, is_held, load, mark_running, next_fence
 
 SILENT = text("""
-    SELECT id FROM operations
-    WHERE lane = 'long' AND (state = 'running' OR (state = 'queued' AND next_attempt_at <= now())) AND NOT EXISTS (
+    SELECT operations.id FROM operations JOIN hosts ON hosts.id = operations.host_id
+    WHERE lane = 'long' AND (
+        operations.state = 'running'
+        OR (
+            operations.state = 'queued' AND next_attempt_at <= now()
+            AND hosts.state <> 'offline' AND hosts.key_refused_at IS NULL
+        )
+    ) AND NOT EXISTS (
         SELECT 1 FROM procrastinate_jobs
         WHERE lock = 'operation:' || operations.id AND status IN ('todo', 'doing')
     )
-    ORDER BY created_at LIMIT :limit
+    ORDER BY operations.created_at LIMIT :limit
 """)
 
 
@@ -34,6 +40,9 @@ def claim(session: Session, operation_id: uuid.UUID, worker: str) -> tuple[Opera
         dead = update(Run).where(Run.id == operation.run_id, Run.state == "running")
         session.execute(dead.values(state="abandoned", ended_at=func.now()))
     if settle.end_before_it_begins(session, operation):
+        return None
+    if is_held(session, operation.host_id):
+        settle.release_orphans(session, Operation.id == operation.id)
         return None
     values = {"host_id": operation.host_id, "worker": worker, "playbook": operation.kind, "lane": "long"}
     run = Run(id=uuid.uuid4(), fence=next_fence(session), **values)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from webapp.config import Settings
 from webapp.models import Operation
-from webapp.worker import environment, task_count
+from webapp.worker import environment, host_keys, inventories, task_count
 from webapp.worker.report import AGENT_ERROR, Failure
 from webapp.worker.runner import Job, Outcome, PlaybookRun
 from webapp.worker.steps import Steps
@@ -79,13 +79,14 @@ class LongJob:
         if not expected:
             self.expect(playbook)
         run_id = uuid.uuid4()
-        inventory = environment.inventory(self.settings.inventory)
-        job = Job(run_id, file, inventory, host, dict(variables), timeout_s=timeout_s)
+        sources = inventories.current(self.settings, self.sessions, self.workplace)
+        job = Job(run_id, file, sources, host, dict(variables), timeout_s=timeout_s)
         folder = self.workplace.run_folder(run_id)
         outcome = PlaybookRun(job, folder, self.steps, self.stop, self.warm_socket).run()
         if outcome.stopped is not None:
             raise Stopped(outcome.stopped)
         if outcome.unreachable:
+            host_keys.refused(self.sessions, host)
             raise Unreachable
         return outcome
 

@@ -5,6 +5,18 @@ or a retry, it simply runs again. The service that queues the kind says by `long
 means to the database.
 """
 
+# Imported for what they say of an end: the worker has to know it too.
+from webapp.services import backups, clones, deletions, drills  # noqa: F401
+from webapp.worker.long import backup_kinds, database_kinds
 from webapp.worker.long.job import Work
 
-WORK: dict[str, Work] = {}
+WORK: dict[str, Work] = {
+    "backup.create": backup_kinds.create,
+    "backup.restore": backup_kinds.restore,
+    "backup.delete": backup_kinds.delete,
+    "backup.fetch": backup_kinds.fetch,
+    "backup.drill": backup_kinds.drill,
+    "database.delete": database_kinds.delete,
+    "database.undelete": database_kinds.undelete,
+    "database.clone": database_kinds.clone,
+}

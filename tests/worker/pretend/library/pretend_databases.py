@@ -12,6 +12,11 @@ def converge(folder: Path, database: dict) -> dict:
     """Apply one database, or the error that `errors.json` has for it."""
     errors = json.loads((folder / "errors.json").read_text()) if (folder / "errors.json").exists() else {}
     error = errors.get(database["name"])
+    data = folder / f"data-{database['name']}"
+    if database["state"] == "absent":
+        data.unlink(missing_ok=True)
+    else:
+        data.touch()
     with (folder / "applied").open("a") as applied:
         applied.write(json.dumps({key: database[key] for key in ("name", "generation", "state")}) + "\n")
     return {

@@ -1,14 +1,17 @@
-"""Report like the real playbook: the list, and a failed play when any database has an error."""
+"""Report like the real playbooks: what was done, and a failed play when anything of it has an error."""
 
 from ansible.module_utils.basic import AnsibleModule
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={"databases": {"type": "list", "elements": "dict"}})
-    databases = module.params["databases"]
-    if any(database["error"] for database in databases):
-        module.fail_json(msg="Some databases could not be converged.", databases=databases)
-    module.exit_json(changed=False, databases=databases)
+    one = {"type": "dict"}
+    databases = {"type": "list", "elements": "dict"}
+    module = AnsibleModule(argument_spec={"databases": databases, "backup": one, "restore": one, "files": one})
+    report = {name: value for name, value in module.params.items() if value is not None}
+    items = [item for value in report.values() for item in (value if isinstance(value, list) else [value])]
+    if any(item["error"] for item in items):
+        module.fail_json(msg="Something could not be done.", **report)
+    module.exit_json(changed=False, **report)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,184 @@
+# Copyright: DBHost contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Restore one tenant database: into a new one beside it, loaded as the tenant, measured, then swapped by name.
+
+Until the swap the live database is not touched. Whatever fails before it leaves nothing but the live one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from . import dump_files, dump_sources, dump_text, files, loading, machine, manifests, names, postgres, scratch, store
+from .dump_filter import Filter
+from .dump_sources import Source
+from .dump_user import DumpUser
+from .errors import TenantError
+from .jobs import Progress
+from .tenant_session import TenantSession
+from .tenants import TenantDatabase
+
+_WATCH_EVERY_S = 2.0
+
+
+@dataclass(frozen=True)
+class Restore:
+    """What to load, and what becomes of the database it is loaded into."""
+
+    name: str
+    into: str
+    source: Source
+    expect: Mapping[str, Any] | None = None
+    generation: int | None = None
+    connection_limit: int = 40
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where a restore works, and how much it may take there."""
+
+    state_dir: Path
+    user: DumpUser
+    data_dir: str
+    text_limit: int
+    database_limit: int
+    disk_reserve: int
+
+
+@dataclass
+class _Outcome:
+    """What is said in the end, also when it failed half-way."""
+
+    changes: list[str] = field(default_factory=list)
+    manifest: manifests.Manifest | None = None
+    differences: list[str] | None = None
+
+    def as_dict(self, wanted: Restore, error: TenantError | None = None) -> dict[str, Any]:
+        return {
+            "name": wanted.name,
+            "into": wanted.into,
+            "manifest": self.manifest,
+            "matches": None if self.differences is None else not self.differences,
+            "differences": self.differences or [],
+            "changes": self.changes,
+            "error": error.as_dict() if error else None,
+        }
+
+
+def parse(item: Mapping[str, Any]) -> Restore:
+    """The checked form of `tenant_restore`. Raises TenantError, which never quotes it."""
+    names.require(item["name"])
+    return Restore(
+        name=item["name"],
+        into=item["into"],
+        source=dump_sources.parse(item["source"]),
+        expect=item.get("expect"),
+        generation=item.get("generation"),
+        connection_limit=max(item.get("connection_limit") or 40, 3),
+    )
+
+
+def planned(wanted: Restore) -> list[str]:
+    """What a restore would do, for a check."""
+    own = scratch.names_of(wanted.name)
+    taken_over = [f"Put it in the place of {own.live}", f"Drop {own.old}"]
+    return [f"Load the dump into {own.new}", *(taken_over if wanted.into != "scratch" else [f"Drop {own.new}"])]
+
+
+def run(host: Host, wanted: Restore, progress: Progress) -> dict[str, Any]:
+    """Restore, and say what came of it."""
+    outcome = _Outcome()
+    try:
+        with dump_files.alone(dump_files.store(host.state_dir, "restores", wanted.name)):
+            _restore(host, wanted, progress, outcome)
+    except TenantError as error:
+        return outcome.as_dict(wanted, error)
+    return outcome.as_dict(wanted)
+
+
+def _restore(host: Host, wanted: Restore, progress: Progress, outcome: _Outcome) -> None:
+    cluster, own = host.user.cluster, scratch.names_of(wanted.name)
+    require_current(host.state_dir, wanted)
+    outcome.changes += scratch.heal(cluster, own)
+    scratch.require_live(cluster, own)
+    with dump_sources.file_of(host.state_dir, wanted.source, progress) as path:
+        progress.bytes_total = path.stat().st_size
+        try:
+            scratch.create(cluster, own, wanted.connection_limit)
+            outcome.changes.append(f"Load the dump into {own.new}")
+            outcome.changes += _load(host, wanted, own.new, path, progress)
+            outcome.changes += scratch.repair(cluster, own).changes
+            _measure(host, wanted, own.new, outcome)
+            if wanted.into != "scratch":
+                outcome.changes += _take_over(host, wanted, own)
+        finally:
+            scratch.drop(cluster, own.new)
+
+
+def _load(host: Host, wanted: Restore, database: str, path: Path, progress: Progress) -> list[str]:
+    """Load the file; the changes besides. Only a dump of ours is taken at its word about owners and rights."""
+    source, foreign = wanted.source, Filter()
+    with path.open("rb") as file, postgres.connect(host.user.cluster) as connection:
+        dump = dump_text.opened(file, source.age_identity, source.format, progress)
+        chunks = dump.chunks
+        if dump.kind == "custom":
+            chunks = loading.unpacked(host.user, wanted.name, chunks, progress)
+        text: Iterator[bytes] = dump_text.unrestricted(dump_text.whole(dump_text.bounded(chunks, host.text_limit)))
+        if source.sha256 is None:
+            text = foreign.passed(text)
+        watch = _watch(host, connection, database)
+        loading.load(host.user, wanted.name, database, text, progress, watch)
+    return [f"Leave out {foreign.left_out} statements about owners and rights"] if foreign.left_out else []
+
+
+def _watch(host: Host, connection: psycopg.Connection, database: str) -> Callable[[], None]:
+    """What is asked while a dump is loaded: it must not fill the host, whatever it says."""
+    looked_at = time.monotonic()
+
+    def look() -> None:
+        nonlocal looked_at
+        if time.monotonic() - looked_at < _WATCH_EVERY_S:
+            return
+        looked_at = time.monotonic()
+        if machine.disk("data", host.data_dir)["free_bytes"] < host.disk_reserve:
+            message = "The host's disk is nearly full; the restore was stopped, and what was there is untouched."
+            raise TenantError("host_disk_full", message, retryable=True, step="Load the dump")
+        if scratch.size(connection, database) > host.database_limit:
+            message = f"The dump makes a database larger than {host.database_limit} bytes."
+            raise TenantError("too_large", message, step="Load the dump")
+
+    return look
+
+
+def _measure(host: Host, wanted: Restore, database: str, outcome: _Outcome) -> None:
+    """Count what is there now; raises TenantError if that is not what is to take the live one's place."""
+    with TenantSession(host.user, wanted.name, database) as session:
+        outcome.manifest = manifests.count(session)
+        if wanted.into != "scratch":
+            session.ask("ANALYZE", "Read the statistics")
+    if wanted.expect is not None:
+        outcome.differences = manifests.differences(wanted.expect, outcome.manifest)
+        if outcome.differences and wanted.into != "scratch":
+            message = f"What was restored is not what was backed up. {outcome.differences[0]}"
+            raise TenantError("manifest_differs", message, step="Compare with the backup")
+
+
+def _take_over(host: Host, wanted: Restore, own: scratch.Names) -> list[str]:
+    with files.lock(host.state_dir):
+        require_current(host.state_dir, wanted)
+        scratch.require_live(host.user.cluster, own)
+        scratch.swap(host.user.cluster, own)
+    scratch.drop(host.user.cluster, own.old)
+    return [f"Put it in the place of {own.live}", f"Drop {own.old}"]
+
+
+def require_current(state_dir: Path, wanted: Restore) -> None:
+    """Raise TenantError if the host has begun with a newer desired state of this database."""
+    item = TenantDatabase(wanted.name, generation=wanted.generation)
+    store.require_current(store.load(state_dir), item)

@@ -1,0 +1,156 @@
+# Copyright: DBHost contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The database beside a tenant's own into which a dump is loaded, and the swap of the two by name.
+
+Both renames are one transaction: a kill leaves the old database under its name or the new one, never none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import errors, sql
+
+from . import ownership, postgres
+from .errors import TenantError
+from .postgres import Cluster
+
+_TRIES = 20
+_DATABASES = """
+SELECT d.datname::text, d.datallowconn FROM pg_catalog.pg_database AS d
+ WHERE d.datname = ANY (%s) AND d.datdba = current_user::regrole
+"""
+_TERMINATE = """
+SELECT pg_catalog.pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activity
+ WHERE datname = ANY (%s) AND pid <> pg_catalog.pg_backend_pid()
+"""
+
+
+@dataclass(frozen=True)
+class Names:
+    """The three names of a tenant's database on its way: its own, that of the new one and that of the old one."""
+
+    live: str
+    new: str
+    old: str
+
+
+def names_of(tenant: str) -> Names:
+    """Always the same for a tenant, so that what a killed run left is known again. No tenant can have such names."""
+    mark = hashlib.sha256(tenant.encode()).hexdigest()[:16]
+    return Names(tenant, f"dbhost-new-{mark}", f"dbhost-old-{mark}")
+
+
+def heal(cluster: Cluster, names: Names) -> list[str]:
+    """Remove what a killed restore left; the changes made."""
+    with postgres.connect(cluster) as connection:
+        found = _present(connection, names)
+        changes = []
+        if names.old in found and names.live not in found:  # nobody of us leaves it so
+            _execute(connection, "ALTER DATABASE {} RENAME TO {}", names.old, names.live)
+            changes.append(f"Give {names.live} its name back")
+            found = _present(connection, names)
+        for name in (names.new, names.old):
+            if name in found:
+                _execute(connection, "DROP DATABASE {} WITH (FORCE)", name)
+                changes.append(f"Drop {name}, which an earlier run left")
+    return changes
+
+
+def require_live(cluster: Cluster, names: Names) -> None:
+    """Raise TenantError unless the tenant has a database of ours on this cluster."""
+    with postgres.connect(cluster) as connection:
+        if names.live not in _present(connection, names):
+            raise TenantError("no_database", "There is no such database on this host.")
+
+
+def create(cluster: Cluster, names: Names, connection_limit: int) -> None:
+    """An empty database for the tenant, made as databases.yml makes one; nobody else can enter it."""
+    template = "CREATE DATABASE {} TEMPLATE template0 STRATEGY WAL_LOG ALLOW_CONNECTIONS false CONNECTION LIMIT {}"
+    try:
+        with postgres.connect(cluster) as connection:
+            connection.execute(sql.SQL(template).format(sql.Identifier(names.new), sql.Literal(connection_limit)))
+            _execute(connection, "REVOKE ALL ON DATABASE {} FROM PUBLIC", names.new)
+            _execute(connection, "ALTER DATABASE {} ALLOW_CONNECTIONS true", names.new)
+            with postgres.connect(cluster, names.new) as inside:
+                ownership.hand_over_public(inside, names.live)
+            _execute(connection, "GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {} TO {}", names.new, names.live)
+    except psycopg.Error as error:
+        raise postgres.explain(error, "Make a database beside the live one") from None
+
+
+def repair(cluster: Cluster, names: Names) -> ownership.Repaired:
+    """Give the tenant everything in the new database."""
+    try:
+        with postgres.connect(cluster, names.new) as inside:
+            return ownership.repair(inside, names.live, check=False)
+    except psycopg.Error as error:
+        raise postgres.explain(error, "Repair ownership") from None
+
+
+def swap(cluster: Cluster, names: Names) -> None:
+    """Put the new database in the place of the live one, whose sessions are cut. All or nothing."""
+    with postgres.connect(cluster) as connection:
+        was_open = _present(connection, names).get(names.live)
+        try:
+            _execute(connection, "ALTER DATABASE {} ALLOW_CONNECTIONS false", names.live)
+            _rename_both(connection, names, open_after=bool(was_open))
+        except BaseException as error:
+            _reopen(cluster, names, was_open=bool(was_open))
+            if isinstance(error, psycopg.Error):
+                raise postgres.explain(error, "Swap the databases") from None
+            raise
+
+
+def drop(cluster: Cluster, name: str) -> None:
+    """Drop one of the two that are not live, with whoever is in it."""
+    try:
+        with postgres.connect(cluster) as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    except psycopg.Error as error:
+        raise postgres.explain(error, f"Drop {name}") from None
+
+
+def size(connection: psycopg.Connection, name: str) -> int:
+    """Bytes of a database on disk; 0 for none."""
+    row = connection.execute(
+        "SELECT pg_catalog.pg_database_size(oid) FROM pg_catalog.pg_database WHERE datname = %s", [name]
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _rename_both(connection: psycopg.Connection, names: Names, *, open_after: bool) -> None:
+    for attempt in range(_TRIES):
+        connection.execute(_TERMINATE, [[names.live, names.new]])
+        try:
+            with connection.transaction():
+                _execute(connection, "ALTER DATABASE {} RENAME TO {}", names.live, names.old)
+                _execute(connection, "ALTER DATABASE {} RENAME TO {}", names.new, names.live)
+                if not open_after:
+                    _execute(connection, "ALTER DATABASE {} ALLOW_CONNECTIONS false", names.live)
+            return
+        except errors.ObjectInUse:
+            if attempt == _TRIES - 1:
+                raise
+            time.sleep(0.1)
+
+
+def _reopen(cluster: Cluster, names: Names, *, was_open: bool) -> None:
+    """The live database lets clients in again, as it did before; the next converge would see to it too."""
+    if was_open:
+        with postgres.connect(cluster) as connection:
+            if names.live in _present(connection, names):
+                _execute(connection, "ALTER DATABASE {} ALLOW_CONNECTIONS true", names.live)
+
+
+def _present(connection: psycopg.Connection, names: Names) -> Mapping[str, bool]:
+    """Which of them there are, and whether they let anybody in."""
+    return dict(connection.execute(_DATABASES, [[names.live, names.new, names.old]]).fetchall())
+
+
+def _execute(connection: psycopg.Connection, template: str, *identifiers: str) -> None:
+    connection.execute(sql.SQL(template).format(*map(sql.Identifier, identifiers)))

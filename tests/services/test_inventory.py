@@ -1,0 +1,48 @@
+"""The inventories that are made of the control database's hosts."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy.orm import Session
+
+from tests.services.test_host_changes import KEY
+from webapp import inventory_files
+from webapp.services import host_changes, inventory
+from webapp.services.actors import SYSTEM
+from webapp.services.host_rules import HostSpec
+from webapp.services.inventory import Login
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    file = tmp_path / "worker"
+    file.write_text("THE PRIVATE KEY")
+    file.with_name("worker.pub").write_text("ssh-ed25519 AAAA worker\n")
+    return file
+
+
+def test_groups_and_variables(session: Session, key_file: Path) -> None:
+    given = HostSpec(
+        "db9", "192.0.2.9", (KEY,), ssh_port=2222, region="eu-1", variables={"postgres_memory_max_mb": 512}
+    )
+    host = host_changes.begin_enrolment(session, SYSTEM, given)
+    made = inventory.script([host], Login("dbhost-agent", key_file.with_name("pinned"), key_file), "PUBLIC")
+    assert made["database_hosts"] == made["region_eu_1"] == {"hosts": ["db9"]}
+    variables = made["_meta"]["hostvars"]["db9"]
+    assert (variables["ansible_host"], variables["ansible_port"], variables["ansible_user"]) == (
+        "192.0.2.9", 2222, "dbhost-agent",
+    )  # fmt: skip
+    assert "StrictHostKeyChecking=yes" in variables["ansible_ssh_common_args"]
+    assert f"UserKnownHostsFile={key_file.with_name('pinned')}" in variables["ansible_ssh_common_args"]
+    assert (variables["postgres_memory_max_mb"], variables["agent_authorized_keys"]) == (512, ["PUBLIC"])
+
+
+def test_files_for_the_agent_hold_pinned_keys_and_no_secret(session: Session, key_file: Path, tmp_path: Path) -> None:
+    host = host_changes.begin_enrolment(session, SYSTEM, HostSpec("db9", "192.0.2.9", (KEY,), ssh_port=2222))
+    made = inventory_files.for_agent(tmp_path / "made", [host], key_file)
+    pinned = made.with_name("known_hosts").read_text()
+    assert pinned == f"[192.0.2.9]:2222 {' '.join(KEY.split()[:2])}\n"
+    assert "PRIVATE" not in made.read_text()
+    before = made.stat().st_ino
+    inventory_files.for_agent(tmp_path / "made", [host], key_file)
+    assert made.stat().st_ino == before

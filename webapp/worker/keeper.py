@@ -1,0 +1,131 @@
+"""Look after backups on a schedule: queue those that are due, remove those that are over, sweep the spool."""
+
+import time
+import uuid
+from collections import defaultdict
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import structlog
+from sqlalchemy import delete, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from webapp.gateways.object_store import ObjectStoreError, object_store
+from webapp.models import Backup
+from webapp.services import backup_expiry, backup_schedules, backups, spool
+from webapp.worker import environment, inventories
+from webapp.worker.hosts import Server
+from webapp.worker.long import restores
+from webapp.worker.runner import Job, PlaybookRun
+from webapp.worker.steps import Unwatched
+
+DUE_EVERY_S = 5.0
+TIDY_EVERY_S = 60.0
+TIMEOUT_S = 300.0
+AT_ONCE = 500
+
+log = structlog.get_logger(__name__)
+
+
+class Keeper:
+    """One worker's share; a thread of its own, so that nothing waits for it."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="keeper")
+        self._under_way: Future[None] | None = None
+        self._looked = self._tidied = float("-inf")
+        self._lifecycle = False
+
+    def tick(self) -> None:
+        """Start what is due, unless the last of it is still under way."""
+        busy = self._under_way is not None and not self._under_way.done()
+        if not busy and not self._server.shutdown.asked and time.monotonic() - self._looked > DUE_EVERY_S:
+            self._looked = time.monotonic()
+            self._under_way = self._pool.submit(self._guarded)
+
+    def close(self) -> None:
+        """Wait for what is under way; the shutdown ends it."""
+        self._pool.shutdown()
+
+    def _guarded(self) -> None:
+        try:
+            self._queue_due()
+            if time.monotonic() - self._tidied > TIDY_EVERY_S:
+                self._tidied = time.monotonic()
+                self._tidy()
+        except (SQLAlchemyError, OSError, ObjectStoreError) as error:
+            log.warning("backups_not_kept", error=type(error).__name__)
+
+    def _queue_due(self) -> None:
+        with self._server.sessions() as session:
+            operations = backup_schedules.queue_due(session)
+            session.commit()
+        for operation in operations:
+            log.info("backup_queued", operation_id=str(operation.id), kind=operation.kind)
+
+    def _tidy(self) -> None:
+        with self._server.sessions() as session:
+            backup_schedules.enrol(session)
+            backup_expiry.expire(session)
+            session.commit()
+        self._remove_expired()
+        with self._server.sessions() as session:
+            backup_expiry.forget_deleted(session)
+            session.commit()
+        spool.sweep()
+        store = object_store()
+        if store is not None and not self._lifecycle:
+            self._lifecycle = True
+            log.info("bucket_lifecycle", kept=store.ensure_lifecycle())
+
+    def _remove_expired(self) -> None:
+        """Files first, then the rows: what was cut off in between is removed once more."""
+        by_host: dict[str, list[Backup]] = defaultdict(list)
+        with self._server.sessions() as session:
+            over = session.scalars(select(Backup).where(Backup.state == "deleting").limit(AT_ONCE)).unique().all()
+        for backup in over:
+            by_host[backup.host.name if backup.store == "host" else ""].append(backup)
+        for host, listed in by_host.items():
+            gone = self._remove_on_host(host, listed) if host else self._remove_objects(listed)
+            if gone:
+                self._forget(listed)
+
+    def _remove_objects(self, listed: list[Backup]) -> bool:
+        store = object_store()
+        if store is None:
+            return False
+        for backup in listed:
+            if backup.upload_id is not None:
+                store.abort_upload(backups.object_key(backup), backup.upload_id)
+        store.delete(backups.object_key(backup) for backup in listed)
+        return True
+
+    def _remove_on_host(self, host: str, listed: list[Backup]) -> bool:
+        absent = [{"folder": str(backup.database_id), "filename": backup.filename} for backup in listed]
+        server, run_id = self._server, uuid.uuid4()
+        variables = {"tenant_backup_files": {"absent": absent, "fetch": None}}
+        sources = inventories.current(server.settings, server.sessions, server.workplace)
+        playbook = environment.PLAYBOOKS / "backup_files.yml"
+        job = Job(run_id, playbook, sources, host, variables, timeout_s=TIMEOUT_S)
+        folder = server.workplace.run_folder(run_id)
+        outcome = PlaybookRun(job, folder, Unwatched(), self._stop_reason, server.warm_socket()).run()
+        told = outcome.reports.get(restores.FILES, {}).get("files") or {}
+        removed = outcome.ok and not told.get("error")
+        if not removed:
+            log.warning("backups_not_removed", host=host, backups=len(listed), unreachable=outcome.unreachable)
+        return removed
+
+    def _forget(self, listed: list[Backup]) -> None:
+        with self._server.sessions() as session:
+            forget(session, [backup.id for backup in listed])
+            session.commit()
+        log.info("backups_removed", backups=len(listed))
+
+    def _stop_reason(self) -> str | None:
+        return "shutdown" if self._server.shutdown.asked else None
+
+
+def forget(session: Session, ids: list[uuid.UUID]) -> None:
+    """Remove the rows of backups whose files are gone."""
+    session.execute(delete(Backup).where(Backup.id.in_(ids), Backup.state == "deleting"))

@@ -1,0 +1,75 @@
+"""The long operations on databases: delete with a final backup, undelete, clone."""
+
+from typing import Any
+
+from sqlalchemy import func
+from sqlalchemy.orm import Session
+
+from webapp.models import Backup, Database
+from webapp.services import webhooks
+from webapp.worker import desired
+from webapp.worker.long import dumps, restores
+from webapp.worker.long.job import Done, LongJob, Refused, failure_of
+
+PLAYBOOK = "databases.yml"
+
+
+def delete(job: LongJob) -> Done:
+    """Shut the clients out, dump what is then final, drop it. Should the dump fail, nothing is dropped."""
+    database = job.operation.database
+    job.expect(PLAYBOOK, "backup.yml", PLAYBOOK)
+    changes = converge(job, database, "closed", expected=True)
+    backup = dumps.make(job, job.operation.params["backup_id"], expected=True)
+    changes += [f"Final backup {backup.filename}", *converge(job, database, "absent", expected=True)]
+
+    def record(session: Session) -> None:
+        """Verifier and password stay, encrypted, for as long as the database can come back."""
+        row = session.get_one(Database, database.id)
+        row.deleted_at, row.applied_generation = func.now(), database.generation
+        webhooks.publish(session, "database.deleted", database=row)
+
+    return Done(changes, record)
+
+
+def undelete(job: LongJob) -> Done:
+    """Make the database anew, closed; restore its last backup into it; open it."""
+    backup = dumps.load_backup(job, job.operation.params["backup_id"])
+    return _fill_new(job, backup)
+
+
+def clone(job: LongJob) -> Done:
+    """As undelete, from another database's backup, which is made first when it was asked for as it is now."""
+    job.expect(*(["backup.yml"] if job.operation.params["made_first"] else []))
+    backup = dumps.make(job, job.operation.params["backup_id"], expected=True)
+    return _fill_new(job, backup)
+
+
+def converge(job: LongJob, database: Database, state: str | None = None, *, expected: bool = False) -> list[str]:
+    """Converge one database, to *state* rather than its desired one, and return the changes. Raises Refused."""
+    wanted: dict[str, Any] = desired.tenant_database(database) | {"disconnect": False, "repair_ownership": False}
+    wanted["state"] = state or wanted["state"]
+    if wanted["state"] != "absent":
+        wanted["verifier"] = database.verifier
+    outcome = job.play(PLAYBOOK, database.host.name, {"tenant_databases": [wanted]}, expected=expected)
+    item = outcome.results.get(database.name)
+    if item is None:
+        raise Refused(failure_of(outcome))
+    if item.error is not None:
+        raise Refused(item.error.failure)
+    return item.changes
+
+
+def _fill_new(job: LongJob, backup: Backup) -> Done:
+    database = job.operation.database
+    job.expect(PLAYBOOK, PLAYBOOK)
+    changes = converge(job, database, "closed", expected=True)
+    source = restores.of_backup(job, backup, database.host)
+    restored = restores.restore(job, database, database.host, "new", source, backup.manifest)
+    changes += [*restored.changes, *converge(job, database, "present", expected=True)]
+
+    def record(session: Session) -> None:
+        row = session.get_one(Database, database.id)
+        row.status, row.applied_generation = "active", database.generation
+        webhooks.publish(session, "database.created", database=row)
+
+    return Done(changes, record)

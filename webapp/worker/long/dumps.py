@@ -1,0 +1,143 @@
+"""Dump a database on its host into a backup's file, there or in the object store, and keep what is known of it."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from webapp.gateways.object_store import ObjectStore, ObjectStoreError, object_store
+from webapp.models import Backup, Database, Operation
+from webapp.services import backups
+from webapp.worker.long.job import LongJob, Refused, Stopped, report_of
+from webapp.worker.report import AGENT_ERROR, Failure, ItemError
+
+REPORT = "Report the backup"
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    number: int
+    etag: str
+
+
+class Dumped(BaseModel):
+    """What the host says of a dump that it has made."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    size_bytes: int | None = None
+    sha256: str | None = None
+    encrypted: bool = False
+    parts: list[Part] = []
+    manifest: dict[str, Any] | None = None
+    server_version: str | None = None
+    error: ItemError | None = None
+
+
+@contextmanager
+def fenced(job: LongJob) -> Iterator[Session]:
+    """A transaction that counts only while this try still carries its operation; committed at the block's end."""
+    with job.sessions() as session:
+        mine = select(Operation.id).where(
+            Operation.id == job.operation.id, Operation.state == "running", Operation.fence == job.fence
+        )
+        if session.scalar(mine.with_for_update(of=Operation)) is None:
+            raise Stopped("taken over")
+        yield session
+        session.commit()
+
+
+def load_backup(job: LongJob, backup_id: str) -> Backup:
+    """A backup as it is now. Raises Refused when it is gone."""
+    with job.sessions() as session:
+        backup = session.get(Backup, uuid.UUID(backup_id))
+        if backup is None or backup.state == "deleting":
+            raise Refused(Failure(AGENT_ERROR, "The backup is not there any more.", retryable=False))
+        return backup
+
+
+def make(job: LongJob, backup_id: str, *, expected: bool = False) -> Backup:
+    """The backup with this id, whole: made now, unless an earlier try of the operation has made it already."""
+    backup = load_backup(job, backup_id)
+    if backup.state != "available":
+        dumped = dump(job, backup, expected=expected)
+        with fenced(job) as session:
+            keep(session, backup.id, dumped)
+        backup = load_backup(job, backup_id)
+    return backup
+
+
+def dump(job: LongJob, backup: Backup, *, expected: bool = False) -> Dumped:
+    """Make the dump. Raises Refused with the host's own words when there is none."""
+    database = backup.database
+    store = held_store() if backup.store == "s3" else None
+    variables = _variables(job, database, backup, store)
+    outcome = job.play("backup.yml", backup.host.name, {"tenant_backup": variables}, expected=expected)
+    dumped = report_of(outcome, REPORT, "backup", Dumped)
+    if dumped.error is not None:
+        raise Refused(dumped.error.failure)
+    if dumped.sha256 is None or dumped.size_bytes is None or not outcome.ok:
+        raise Refused(Failure(AGENT_ERROR, "The dump ended without a checksum.", retryable=True))
+    if store is not None:
+        _complete(job, store, backup, dumped)
+    return dumped
+
+
+def keep(session: Session, backup_id: uuid.UUID, dumped: Dumped) -> None:
+    """The backup is whole: from now on it is listed."""
+    backup = session.get_one(Backup, backup_id, with_for_update={"of": Backup})
+    backup.state, backup.error, backup.upload_id = "available", None, None
+    backup.size_bytes, backup.sha256, backup.encrypted = dumped.size_bytes, dumped.sha256, dumped.encrypted
+    backup.manifest, backup.server_version = dumped.manifest, dumped.server_version
+
+
+def held_store() -> ObjectStore:
+    """The object store. Raises Refused where its settings are gone."""
+    store = object_store()
+    if store is None:
+        raise Refused(Failure(AGENT_ERROR, "The object store of this backup is not configured.", retryable=True))
+    return store
+
+
+def store_failure(error: ObjectStoreError) -> Refused:
+    """What the object store says, as the operation's error: it is tried again."""
+    return Refused(Failure(AGENT_ERROR, str(error), retryable=True, step="Object store"))
+
+
+def _variables(job: LongJob, database: Database, backup: Backup, store: ObjectStore | None) -> dict[str, Any]:
+    asked: dict[str, Any] = {
+        "name": database.name,
+        "folder": str(backup.database_id),
+        "filename": backup.filename,
+        "store": "host",
+        "age_recipients": job.settings.backup_age_recipients.split(),
+    }
+    return asked if store is None else asked | _upload(job, backup, store)
+
+
+def _upload(job: LongJob, backup: Backup, store: ObjectStore) -> dict[str, Any]:
+    """Addresses for the parts. What an earlier try had begun is given up: its parts would be paid for."""
+    try:
+        if backup.upload_id is not None:
+            store.abort_upload(backups.object_key(backup), backup.upload_id)
+        upload = store.begin_upload(backups.object_key(backup), backup.database.size_bytes)
+    except ObjectStoreError as error:
+        raise store_failure(error) from None
+    with fenced(job) as session:
+        session.get_one(Backup, backup.id).upload_id = upload.upload_id
+    backup.upload_id = upload.upload_id
+    return {"store": "upload", "upload": {"part_size": upload.part_bytes, "part_urls": upload.part_urls}}
+
+
+def _complete(job: LongJob, store: ObjectStore, backup: Backup, dumped: Dumped) -> None:
+    job.check_stop()
+    parts = [(part.number, part.etag) for part in dumped.parts]
+    try:
+        store.complete_upload(backups.object_key(backup), backup.upload_id or "", parts, dumped.size_bytes or 0)
+    except ObjectStoreError as error:
+        raise store_failure(error) from None
