@@ -1,3 +1,8 @@
 """Fixtures that every test may use."""
 
-pytest_plugins = ["tests.support.control", "tests.support.dataplane", "tests.worker.fixtures"]
+pytest_plugins = [
+    "tests.support.control",
+    "tests.support.dataplane",
+    "tests.support.passwords",
+    "tests.worker.fixtures",
+]

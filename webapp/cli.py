@@ -17,8 +17,8 @@ from webapp.cli_session import as_json, control_session, show
 from webapp.config import settings
 from webapp.embedded.environment import load, use_embedded
 from webapp.gateways import mail as mail_gateway
-from webapp.services import api_keys, hosts, mails, users
-from webapp.services.actors import SYSTEM
+from webapp.services import api_keys, audit, hosts, mails, second_factors, users
+from webapp.services.actors import SYSTEM, operator
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,12 +42,25 @@ def user_create(email: str, admin: bool, plan: str | None, password_stdin: bool,
     """Add a user. Without --password-stdin a random password is made and printed once."""
     password = sys.stdin.readline().rstrip("\n") if password_stdin else users.random_password()
     with control_session() as session:
-        created = users.create_user(session, SYSTEM, email, password, plan=plan, admin=admin)
+        created = users.create_user(session, operator(), email, password, plan=plan, admin=admin)
         session.commit()
         values = {"id": str(created.id), "email": created.email, "plan": created.plan, "role": created.platform_role}
     told = {} if password_stdin else {"password": password}
     lines = f"Created {created.email} (plan {created.plan})."
     show({**values, **told}, lines if password_stdin else f"{lines}\nPassword (shown once): {password}", as_json)
+
+
+@user.command("reset-second-factor")
+@click.argument("email")
+def user_reset_second_factor(email: str) -> None:
+    """Take the authenticator app, passkeys and recovery codes of EMAIL away: make sure first who asks for it."""
+    with control_session() as session:
+        found = users.by_email(session, email)
+        if found is None:
+            raise click.ClickException(f"There is no user {email}.")
+        second_factors.remove_all(session, SYSTEM, found)
+        session.commit()
+    click.echo(f"{email} signs in by password alone until a second factor is added again.")
 
 
 @user.command("ensure-admin", hidden=True)
@@ -80,7 +93,7 @@ def api_key_create(email: str, label: str, scope: str, names: tuple[str, ...], a
         owner = users.by_email(session, email)
         if owner is None:
             raise click.ClickException(f"There is no user {email}.")
-        made = api_keys.create_key(session, SYSTEM, owner, label=label, scope=scope, databases=list(names))
+        made = api_keys.create_key(session, operator(), owner, label=label, scope=scope, databases=list(names))
         session.commit()
         values = {"id": str(made.api_key.id), "key": made.secret, "label": label, "scope": scope}
     show(values, made.secret, as_json)
@@ -123,7 +136,15 @@ def converge_command(host: str, check: bool) -> None:
     """Make every database on a host match the desired state. Ends with Ansible's recap."""
     with control_session() as session:
         databases, by_ssh = cli_converge.wanted(session, host), cli_converge.by_ssh(session, host)
-    raise click.exceptions.Exit(cli_converge.converge(load(os.environ), host, by_ssh, databases, check=check))
+        if not check:
+            audit.record(session, operator(), "host.converge", host, details={"databases": len(databases)})
+            session.commit()
+    code = cli_converge.converge(load(os.environ), host, by_ssh, databases, check=check)
+    if not check:
+        with control_session() as session:
+            audit.record(session, operator(), "host.converged", host, details={"exit_code": code})
+            session.commit()
+    raise click.exceptions.Exit(code)
 
 
 databases.add_command(allowlist)

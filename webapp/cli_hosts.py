@@ -14,7 +14,7 @@ from webapp.cli_session import as_json, control_session, show
 from webapp.embedded.environment import load
 from webapp.embedded.progress import Progress
 from webapp.services import host_changes, host_details, hosts
-from webapp.services.actors import SYSTEM
+from webapp.services.actors import SYSTEM, operator
 from webapp.services.host_keys import fingerprint
 from webapp.services.host_rules import HostSpec, check_address
 
@@ -85,7 +85,7 @@ def add(
         chosen = host_keys.choose(address, more["ssh_port"], given_keys(keys, key_files), fingerprints, pinned)
         spec = HostSpec(name, address, tuple(chosen), variables=parse_variables(variables), **more)
         around = surroundings.of(load(os.environ))
-        made = enrol.enrol(session, SYSTEM, around, Operator(user, identity), spec, Progress())
+        made = enrol.enrol(session, operator(), around, Operator(user, identity), spec, Progress())
         click.echo(f"{made.name} is {made.state}.")
 
 
@@ -143,7 +143,7 @@ def _state(command: str, state: str, help_text: str) -> None:
     @name_argument
     def change(name: str) -> None:
         with control_session() as session:
-            changed = host_changes.set_state(session, SYSTEM, hosts.by_name(session, name), state)
+            changed = host_changes.set_state(session, operator(), hosts.by_name(session, name), state)
             session.commit()
         click.echo(f"{name} is {'now' if changed else 'already'} {state}.")
 
@@ -163,7 +163,7 @@ def rekey(name: str, keys: tuple[str, ...], key_files: tuple[Path, ...], fingerp
     with control_session() as session:
         row = hosts.by_name(session, name)
         chosen = host_keys.choose(row.address or "", row.ssh_port, given_keys(keys, key_files), fingerprints, [])
-        host_changes.rekey(session, SYSTEM, row, chosen)
+        host_changes.rekey(session, operator(), row, chosen)
         session.commit()
     click.echo(f"Pinned for {name}: {', '.join(fingerprint(key) for key in chosen)}")
 
@@ -177,7 +177,7 @@ def remove(name: str, yes: bool) -> None:
         row = hosts.by_name(session, name)
         if not yes:
             click.confirm(f"Forget the host {name}?", abort=True, err=True)
-        host_changes.remove(session, SYSTEM, row)
+        host_changes.remove(session, operator(), row)
         session.commit()
     click.echo(f"{name} is removed.")
 

@@ -22,6 +22,7 @@ SECRETS = (
     "DBHOST_OIDC_CLIENT_SECRET",
     "DBHOST_GITHUB_CLIENT_SECRET",
     "DBHOST_GOOGLE_CLIENT_SECRET",
+    "DBHOST_USER_SYNC_SECRET",
 )
 
 
@@ -65,6 +66,8 @@ class Settings(BaseSettings):
     github_url: str = "https://github.com"
     google_client_id: str | None = None
     google_client_secret: SecretStr | None = None
+    user_sync_secret: SecretStr | None = None
+    user_sync_issuer: str | None = None
 
     web_processes: int = Field(2, ge=1)
     web_threads: int = Field(128, ge=4)

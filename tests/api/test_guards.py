@@ -29,6 +29,7 @@ BLUEPRINTS = (
     "probes",
     "api_docs",
     "stripe_events",
+    "user_events",
 )
 LEVELS = ("admin", "developer", "viewer")
 PEOPLE = ("owner", "selected", "elsewhere", "stranger", "platform admin", "banned", "anonymous", *LEVELS)
@@ -99,6 +100,7 @@ RULES: dict[str, tuple[int, ...]] = {
     "GET api_docs.document": PUBLIC,
     "GET api_docs.show": PUBLIC,
     "POST stripe_events.take": OFF,
+    "POST user_events.take": OFF,
 }
 BODIES: dict[str, Any] = {
     "databases_api.create": {"name": "fresh", "displayName": "Fresh"},

@@ -126,7 +126,8 @@ def open_page(site: Site, chromium: Browser) -> Iterator[Callable[..., Page]]:
             complaints.append(message.text)
 
     def make(**options: Any) -> Page:
-        context = chromium.new_context(base_url=site.url, **{"viewport": {"width": 1280, "height": 860}, **options})
+        defaults = {"base_url": site.url, "viewport": {"width": 1280, "height": 860}}
+        context = chromium.new_context(**{**defaults, **options})
         context.set_default_timeout(15_000)
         contexts.append(context)
         page = context.new_page()
@@ -152,7 +153,7 @@ def sign_in(page: Page, user: User) -> None:
     page.goto("/databases")
     page.get_by_label("E-mail").fill(user.email)
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     page.get_by_role("heading", name="Databases", exact=True).wait_for()
 
 

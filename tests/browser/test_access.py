@@ -16,6 +16,7 @@ PATHS = (
     "/operations",
     "/activity",
     "/settings",
+    "/settings/security",
     "/settings/sessions",
     "/settings/api-keys",
     "/sign-up",

@@ -21,7 +21,14 @@ import yaml
 from agent_modules.action.tenant_report import merge
 from agent_modules.module_utils.dbhost import converging, installation, publishing, scram
 from agent_modules.module_utils.dbhost.items import guarded, parse_all
-from tests.support.servers import free_ports, make_certificate, pgbouncer_executable, postgres_tool, wait_for
+from tests.support.servers import (
+    fast_folder,
+    free_ports,
+    make_certificate,
+    pgbouncer_executable,
+    postgres_tool,
+    wait_for,
+)
 
 CHECKOUT = Path(__file__).parents[2]
 PROVISIONER = "dbhost_provisioner"
@@ -32,7 +39,7 @@ class DataPlane:
     """One host as `playbooks/databases.yml` finds it. Started by root, all of it runs as `nobody`."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="dbhost-dp-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+        self.folder = Path(tempfile.mkdtemp(prefix="dbhost-dp-", dir=fast_folder()))
         self.user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         self.dump_user = "daemon" if os.geteuid() == 0 else self.user
         self.postgres_port, self.pgbouncer_port = free_ports(2)

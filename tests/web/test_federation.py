@@ -287,3 +287,14 @@ def test_an_issuer_without_tls_is_refused(app: Flask) -> None:
     app.extensions["dbhost"].settings.oidc_issuer = "http://sso.example.com"
     with pytest.raises(providers.ProviderError, match="https"):
         providers.register(app)
+
+
+def test_an_admin_who_only_looks_links_and_confirms_nothing(alice: Browser, root: Browser) -> None:
+    assert alice.user is not None
+    assert root.post(f"/admin/users/{alice.user.id}/view").status_code == 303
+    found = TOKEN.search(root.page("/settings/security"))
+    assert found is not None
+    for purpose in ("link", "confirm"):
+        assert root.get(f"/sign-in/oidc?{purpose}={found[1]}").status_code == 403
+    assert root.get("/passkeys/create-options").status_code == 403
+    assert root.post("/confirm/passkey", credential="{}").status_code == 403

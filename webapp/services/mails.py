@@ -71,6 +71,13 @@ Change the card here, and all is as before: {link("/settings/billing")}"""
     return _mail(to, "Your payment failed", text)
 
 
+def ways_in_changed(to: str, what: str) -> Mail:
+    text = f"""How you sign in to DBHost has changed: {what}.
+
+If that was not you, choose a new password at {link("/forgot-password")} and look at {link("/settings/security")}"""
+    return _mail(to, "How you sign in to DBHost has changed", text)
+
+
 def test(to: str) -> Mail:
     return _mail(to, "A test from DBHost", "Mail from this installation arrives.")
 

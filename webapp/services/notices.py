@@ -1,9 +1,11 @@
 """Wake whoever waits for a change: one connection listens, any number of threads wait."""
 
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -56,6 +58,7 @@ class Notices:
         self._lock = threading.Lock()
         self._subscriptions: set[Subscription] = set()
         self._thread: threading.Thread | None = None
+        self._connection: psycopg.Connection[Any] | None = None
         self._stop = threading.Event()
         self._hears = threading.Event()
 
@@ -89,10 +92,12 @@ class Notices:
         return True
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread, which may be waiting for a notice: its connection is shut down under it."""
         self._stop.set()
         with self._lock:
             thread = self._thread
+            if self._connection is not None:
+                shut_down(self._connection)
         if thread is not None:
             thread.join()
 
@@ -110,7 +115,8 @@ class Notices:
                     self._call_oneself()
                     self._forward(connection)
             except psycopg.Error as error:
-                log.warning("notices_lost", error=type(error).__name__)
+                if not self._stop.is_set():
+                    log.warning("notices_lost", error=type(error).__name__)
             self._hears.clear()
             self._stop.wait(RETRY_S)
 
@@ -120,14 +126,32 @@ class Notices:
             other.execute("SELECT pg_notify(%s, %s)", (CHANNEL, PING))
 
     def _forward(self, connection: psycopg.Connection[Any]) -> None:
-        while not self._stop.is_set():
-            for notice in connection.notifies(timeout=POLL_S, stop_after=1):
-                if notice.payload == PING:
-                    self._hears.set()
-                else:
-                    self._wake(notice.payload)
+        with self._closing_cuts(connection):
+            while not self._stop.is_set():
+                for notice in connection.notifies(timeout=POLL_S, stop_after=1):
+                    if notice.payload == PING:
+                        self._hears.set()
+                    else:
+                        self._wake(notice.payload)
+
+    @contextmanager
+    def _closing_cuts(self, connection: psycopg.Connection[Any]) -> Iterator[None]:
+        """Let `close` shut *connection* down while the block lasts, and not after: its number may be another's then."""
+        with self._lock:
+            self._connection = connection
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._connection = None
 
     def _wake(self, topic: str | None) -> None:
         with self._lock:
             for subscription in self._subscriptions:
                 subscription.offer(topic)
+
+
+def shut_down(connection: psycopg.Connection[Any]) -> None:
+    """Wake whoever waits on *connection*, which is closed by its own thread."""
+    with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as other:
+        other.shutdown(socket.SHUT_RDWR)

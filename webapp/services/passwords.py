@@ -9,7 +9,7 @@ from webapp.services.errors import ValidationFailed
 
 MIN_LENGTH = 8  # NIST SP 800-63B
 MAX_LENGTH = 256
-_hasher = PasswordHasher()
+hasher = PasswordHasher()
 
 
 def check_password(password: str) -> str:
@@ -21,17 +21,17 @@ def check_password(password: str) -> str:
 
 
 def hash_password(password: str) -> str:
-    return _hasher.hash(check_password(password))
+    return hasher.hash(check_password(password))
 
 
 @lru_cache(maxsize=1)
 def _nobodys_hash() -> str:
-    return _hasher.hash("a password that nobody has")
+    return hasher.hash("a password that nobody has")
 
 
 def matches(stored: str | None, password: str) -> bool:
     """Whether *password* is the one hashed in *stored*; takes as long when there is no such user."""
     try:
-        return _hasher.verify(stored or _nobodys_hash(), password) and stored is not None
+        return hasher.verify(stored or _nobodys_hash(), password) and stored is not None
     except (VerificationError, InvalidHashError):
         return False

@@ -10,16 +10,22 @@ from webapp.web import (
     admin,
     allowlist,
     auth,
+    backups,
     billing,
     changes,
     confirmation,
     databases,
+    deletions,
+    factor_settings,
     federation,
     formatting,
     members,
     operations,
     pages,
+    passkey_sign_in,
+    passkeys,
     providers,
+    second_step,
     security,
     security_settings,
     sessions,
@@ -31,6 +37,8 @@ from webapp.web.assets import asset_url
 SIGNED_IN: tuple[Blueprint, ...] = (
     databases.blueprint,
     changes.blueprint,
+    backups.blueprint,
+    deletions.blueprint,
     allowlist.blueprint,
     members.blueprint,
     operations.blueprint,
@@ -39,9 +47,18 @@ SIGNED_IN: tuple[Blueprint, ...] = (
     billing.blueprint,
     *admin.BLUEPRINTS,
     security_settings.blueprint,
+    factor_settings.blueprint,
     confirmation.blueprint,
 )
-SIGNED_OUT: tuple[Blueprint, ...] = (auth.blueprint, accounts.blueprint, federation.blueprint, viewing.blueprint)
+SIGNED_OUT: tuple[Blueprint, ...] = (
+    auth.blueprint,
+    accounts.blueprint,
+    federation.blueprint,
+    passkeys.blueprint,
+    second_step.blueprint,
+    passkey_sign_in.blueprint,
+    viewing.blueprint,
+)
 
 # Once, at import: a blueprint takes no more hooks after an app has registered it, and tests build several apps.
 for _blueprint in SIGNED_IN:
@@ -61,5 +78,6 @@ def register(app: Flask) -> None:
     app.jinja_env.globals.update(asset_url=asset_url, csp_nonce=security.csp_nonce)
     formatting.register(app)
     providers.register(app)
+    app.jinja_env.globals["passkeys_possible"] = lambda: passkeys.party() is not None
     for blueprint in (*SIGNED_IN, *SIGNED_OUT, pages.blueprint):
         app.register_blueprint(blueprint)

@@ -13,7 +13,7 @@ from webapp.limits import client_address, count, part_of
 from webapp.services import accounts, one_time_tokens
 from webapp.services.actors import Actor
 from webapp.services.errors import Conflict, LinkNotValid, NotAllowed, ValidationFailed
-from webapp.web.auth import enter
+from webapp.web.second_step import enter
 
 blueprint = Blueprint("accounts", __name__)
 

@@ -8,10 +8,10 @@ from werkzeug.wrappers import Response
 
 from webapp.http import current_actor, current_session, public
 from webapp.limits import count_failure, refuse_past, sign_in_limit
-from webapp.models import User
 from webapp.services import auth_sessions
 from webapp.services.errors import SignInFailed
-from webapp.web.sessions import begin, forget, require_visitor
+from webapp.web.second_step import enter
+from webapp.web.sessions import forget, require_visitor
 
 blueprint = Blueprint("auth", __name__)
 
@@ -37,15 +37,6 @@ def sign_in() -> Response | tuple[str, int]:
         count_failure(email)
         return render_template("sign_in.html", email=email, next=request.form.get("next", ""), problem=str(error)), 401
     return enter(user, "password", next_page())
-
-
-def enter(user: User, method: str, address: str) -> Response:
-    """Start a session of somebody who has proven who they are, and go on to *address*."""
-    signed_in = auth_sessions.start(
-        current_session(), user, ip=request.remote_addr, user_agent=request.user_agent.string, method=method
-    )
-    current_session().commit()
-    return begin(signed_in.token, address)
 
 
 @blueprint.post("/sign-out")

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from webapp.http import current_actor, current_session
 from webapp.models import Database, Operation
-from webapp.services import access, databases
+from webapp.services import access, databases, deletions
 from webapp.services.actors import Actor
 from webapp.services.errors import Conflict, ValidationFailed
 from webapp.web.confirmation import require_recent
@@ -34,6 +34,7 @@ CHANGES = {
     "reset-password": Change("operate", databases.reset_password),
     "repair-ownership": Change("operate", databases.repair_ownership),
 }
+NO_BACKUP = "no backup"
 CONFIRMED = {"stop": "operate", "restart": "operate", "reset-password": "operate", "rename": "operate", "delete": "own"}
 
 
@@ -80,7 +81,11 @@ def delete(database_id: uuid.UUID) -> Response | tuple[str, int]:
     if request.form.get("confirmation", "").strip() != database.name:
         problem = f"Type {database.name} to confirm."
         return render_template("databases/confirm.html", database=database, change="delete", problem=problem), 400
-    operation = databases.delete_database(session, current_actor(), database)
+    skip = request.form.get("no_backup", "").strip()
+    if skip not in ("", NO_BACKUP):
+        told = {"skip_problem": f"Type {NO_BACKUP}, or leave it empty."}
+        return render_template("databases/confirm.html", database=database, change="delete", **told), 400
+    operation = deletions.delete_database(session, current_actor(), database, skip_final_backup=bool(skip))
     session.commit()
     return redirect(url_for("operations.show", operation_id=operation.id), code=303)
 

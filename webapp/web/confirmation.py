@@ -6,11 +6,12 @@ from werkzeug.wrappers import Response
 
 from webapp.http import current_actor, current_session, resources
 from webapp.limits import count_failure, refuse_past, sign_in_limit
-from webapp.services import auth_sessions, guards, identities
+from webapp.services import auth_sessions, guards, identities, second_factors
 from webapp.services.errors import ConfirmationNeeded
 from webapp.services.passwords import matches
 from webapp.web import providers
 from webapp.web.auth import next_page
+from webapp.web.passkeys import party
 from webapp.web.sessions import any_user
 
 blueprint = Blueprint("confirmation", __name__, url_prefix="/confirm")
@@ -42,7 +43,9 @@ def _page(next_address: str, problem: str | None = None) -> str:
     """Whatever way in the user has: the password, or a provider that knows them."""
     issuers = {identity.issuer for identity in identities.list_identities(current_session(), current_user.user)}
     usable = [each for each in providers.available(resources().settings).values() if each.issuer in issuers]
-    return render_template("accounts/confirm.html", next=next_address, problem=problem, providers=usable)
+    has_passkey = bool(second_factors.of_user(current_session(), current_user.user).passkeys) and party() is not None
+    context = {"providers": usable, "has_passkey": has_passkey}
+    return render_template("accounts/confirm.html", next=next_address, problem=problem, **context)
 
 
 def require_recent() -> None:
@@ -54,8 +57,7 @@ def require_recent() -> None:
 def ask(_error: ConfirmationNeeded) -> Response:
     """Lead to the confirmation, and from there to the page that the change was asked on."""
     current_session().rollback()
-    guards.mark_authorized()
-    guards.mark_audited()  # nothing was changed, so there is nothing to record
+    guards.mark_refused()
     back = request.full_path.rstrip("?") if request.method == "GET" else _page_of_the_form()
     if request.method != "GET":
         flash("Confirm that it is you, then do it again. Nothing was changed.", "error")

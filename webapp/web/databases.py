@@ -27,7 +27,7 @@ from webapp.services import (
 from webapp.services.databases import Credentials, DatabaseSpec
 from webapp.services.errors import Conflict, PlanLimitReached, ServiceError, ValidationFailed
 from webapp.services.names import derive_name
-from webapp.web import plots
+from webapp.web import backups, plots
 from webapp.web.plots import RANGES
 from webapp.web.requests import page_number
 from webapp.web.sessions import any_user
@@ -136,7 +136,7 @@ def detail_page(
         "ca_available": resources().settings.ca_file is not None,
         "tls": databases.tls_options(database.host),
     }
-    context |= _metrics(session, database)
+    context |= _metrics(session, database) | backups.summary(database)
     return render_template("databases/show.html", **context)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, flash, g, redirect, render_template, request, session, url_for
+from flask import Blueprint, flash, redirect, render_template, request, session, url_for
 from flask_login import current_user
 from flask_wtf.csrf import validate_csrf
 from werkzeug.wrappers import Response
@@ -11,7 +11,6 @@ from wtforms import ValidationError
 from webapp.http import current_session, public, resources
 from webapp.limits import sign_in_limit
 from webapp.services import accounts, auth_sessions, identities, mails
-from webapp.services.actors import Actor
 from webapp.services.errors import (
     AddressNotVerified,
     Conflict,
@@ -19,13 +18,14 @@ from webapp.services.errors import (
     NotAllowed,
     ProviderFailed,
     SignInFailed,
-    Unauthorized,
 )
 from webapp.web import providers
 from webapp.web.accounts import limit_mails, somebody
-from webapp.web.auth import enter, next_page
+from webapp.web.auth import next_page
 from webapp.web.confirmation import require_recent
 from webapp.web.providers import Provider
+from webapp.web.second_step import enter
+from webapp.web.sessions import acting_visitor
 
 blueprint = Blueprint("federation", __name__, url_prefix="/sign-in")
 INTENT = "identity_intent"
@@ -88,7 +88,7 @@ def _ask_by_mail(provider: Provider, claims: identities.Claims) -> tuple[str, in
 
 
 def _link(provider: Provider, claims: identities.Claims) -> Response:
-    actor = _visitor()
+    actor = acting_visitor()
     require_recent()
     try:
         identities.link(current_session(), actor, current_user.user, claims)
@@ -102,7 +102,7 @@ def _link(provider: Provider, claims: identities.Claims) -> Response:
 
 
 def _confirm(provider: Provider, claims: identities.Claims, address: str) -> Response:
-    actor = _visitor()
+    actor = acting_visitor()
     known = identities.find(current_session(), claims.issuer, claims.subject)
     if known is None or known.user_id != current_user.user.id:
         raise SignInFailed("That was somebody else's identity.")
@@ -121,15 +121,9 @@ def not_in(error: Any) -> tuple[str, int]:
     return render_template("sign_in.html", next="", problem=str(error)), error.status
 
 
-def _visitor() -> Actor:
-    if not current_user.is_authenticated:
-        raise Unauthorized("You are signed out. Sign in and try again.")
-    return Actor("user", current_user.user, viewer=current_user.viewer, ip=request.remote_addr, request_id=g.request_id)
-
-
 def _check_sender(token: str) -> None:
     """Linking starts from a page of ours alone: another site must not tie its visitor's account to an identity."""
-    _visitor()
+    acting_visitor()
     try:
         validate_csrf(token)
     except ValidationError:

@@ -6,6 +6,7 @@ from flask import Flask
 from markupsafe import Markup
 
 from webapp.models import Operation
+from webapp.services.deletions import takes_final_backup
 from webapp.services.sizes import pretty
 from webapp.web import words
 
@@ -76,4 +77,5 @@ def register(app: Flask) -> None:
         action_icon=words.action_icon,
         event_subject=words.event_subject,
         STATE_WORDS=words.STATES,
+        takes_final_backup=takes_final_backup,
     )

@@ -59,6 +59,18 @@ def require_visitor() -> BaseResponse | None:
     return None
 
 
+def acting_visitor() -> Actor:
+    """The visitor, on a page that is also for those who are signed out.
+
+    Raises Unauthorized without one, and NotAllowed for an admin who looks as somebody else.
+    """
+    if not current_user.is_authenticated:
+        raise Unauthorized("You are signed out. Sign in and try again.")
+    if current_user.viewer is not None:
+        raise NotAllowed("You are only looking. Stop viewing as this user to change something.")
+    return Actor("user", current_user.user, ip=request.remote_addr, request_id=g.request_id)
+
+
 def any_user[**P, R](view: Callable[P, R]) -> Callable[P, R]:
     """Mark a page that every signed-in user may see, since it shows nothing but what is their own."""
 

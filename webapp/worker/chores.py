@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from webapp.services import billing_events, subscriptions, user_deletions
+from webapp.services import audit_log, billing_events, subscriptions, user_deletions
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +30,7 @@ class Chore:
 CHORES = (
     Chore("end_grace", 60, subscriptions.end_grace),
     Chore("purge_users", 60, user_deletions.purge),
+    Chore("redact_audit_events", 600, audit_log.redact),
     Chore("forget_billing_events", 3600, billing_events.forget),
 )
 

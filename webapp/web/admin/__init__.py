@@ -2,11 +2,15 @@
 
 from flask import Blueprint
 
-from webapp.web.admin import drift, hosts, overview, users
+from webapp.web.admin import audit, databases, drift, hosts, operations, overview, settings, users
 
 BLUEPRINTS: tuple[Blueprint, ...] = (
     overview.blueprint,
     users.blueprint,
+    databases.blueprint,
     hosts.blueprint,
     drift.blueprint,
+    operations.blueprint,
+    audit.blueprint,
+    settings.blueprint,
 )
