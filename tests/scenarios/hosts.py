@@ -18,6 +18,8 @@ from tests.support.stack import Stack
 from webapp import release
 from webapp.fleet import Fleet
 from webapp.fleet.fleet import IMAGES_VARIABLE
+from webapp.fleet.inventory import Login, as_yaml
+from webapp.services.inventory import AGENT_USER
 
 HOME_VARIABLE = "DBHOST_SCENARIO_HOME"
 # Kept between runs: making the image takes longer than a scenario.
@@ -61,9 +63,12 @@ def create_host() -> None:
 
 
 def create_databases() -> None:
+    """Two hosts, and beside the administrator's inventory the agent's, as a worker would come in."""
     booted = fleet("databases")
-    booted.up(2)
+    listed = booted.up(2)
     booted.write_inventory()
+    agent = Login(AGENT_USER, False, booted.worker_key_file, booted.names.control_sockets)
+    (home("databases") / "worker.yml").write_text(as_yaml(listed, agent, {}))
 
 
 def create_faults() -> None:

@@ -22,7 +22,7 @@ def converge(tmp_path: Path, host: str, *databases: dict[str, Any]) -> int:
     """Run databases.yml as the worker does: as the agent, without root. How many tasks changed something."""
     variables = tmp_path / "tenants.json"
     variables.write_text(json.dumps({"tenant_databases": list(databases)}))
-    inventory = hosts.home("databases") / "fleet/worker/fleet.yml"
+    inventory = hosts.home("databases") / "worker.yml"
     return changed(playbook("databases", "-i", inventory, "-l", host, "-e", f"@{variables}"))
 
 
