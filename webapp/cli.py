@@ -12,6 +12,7 @@ from webapp.cli_allowlist import allowlist
 from webapp.cli_client import auth, databases
 from webapp.cli_embedded import commands as embedded_commands
 from webapp.cli_hosts import ensure_hosts, host
+from webapp.cli_moves import move
 from webapp.cli_production import control_plane, release
 from webapp.cli_session import as_json, control_session, show
 from webapp.config import settings
@@ -148,6 +149,7 @@ def converge_command(host: str, check: bool) -> None:
 
 
 databases.add_command(allowlist)
+databases.add_command(move)
 for command in (*embedded_commands, auth, databases, host, ensure_hosts, release, control_plane):
     main.add_command(command)
 

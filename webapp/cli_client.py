@@ -76,7 +76,7 @@ def create(name: str, display_name: str | None, as_json: bool) -> None:
 def show(database: str, as_json: bool) -> None:
     """Show a database; never its password."""
     client = open_client()
-    _show_database(client.get(f"/databases/{client.find(database)}"), as_json)
+    show_database(client.get(f"/databases/{client.find(database)}"), as_json)
 
 
 @databases.command("rename")
@@ -87,7 +87,7 @@ def rename(database: str, display_name: str, as_json: bool) -> None:
     """Change the display name. The name in connection strings stays."""
     client = open_client()
     path = f"/databases/{client.find(database)}"
-    _show_database(client.call("PATCH", path, json={"displayName": display_name}).json(), as_json)
+    show_database(client.call("PATCH", path, json={"displayName": display_name}).json(), as_json)
 
 
 @databases.command("delete")
@@ -132,7 +132,7 @@ def _action(name: str, help_text: str) -> None:
     @as_json
     def act(database: str, as_json: bool) -> None:
         client = open_client()
-        _show_database(carry_out(client, "POST", f"/databases/{client.find(database)}/{name}"), as_json)
+        show_database(carry_out(client, "POST", f"/databases/{client.find(database)}/{name}"), as_json)
 
 
 _action("start", "Open a stopped database again.")
@@ -188,7 +188,7 @@ def _all_pages(client: ApiClient, filters: dict[str, str]) -> list[dict[str, Any
         page += 1
 
 
-def _show_database(values: dict[str, Any], as_json: bool) -> None:
+def show_database(values: dict[str, Any], as_json: bool) -> None:
     width = max(len(name) for name in values)
     _show(values, as_json, "\n".join(f"{name:<{width}}  {value}" for name, value in values.items()))
 

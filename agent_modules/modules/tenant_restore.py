@@ -59,10 +59,11 @@ options:
             description: How long the file must be.
             type: int
           sha256:
-            description: Digest that the file must have. Without it, the file counts as one from elsewhere.
+            description: Digest that the file must have.
             type: str
           format:
-            description: What the file must be. By default that is seen by its first bytes.
+            description:
+              - What the file must be. By default its first bytes say so, and the file may be one from elsewhere.
             type: str
             choices: [auto, plain, plain_gzip, custom]
             default: auto

@@ -19,6 +19,7 @@ BLUEPRINTS = (
     "databases_api",
     "backups_api",
     "deletions_api",
+    "moves_api",
     "allowlist_api",
     "members_api",
     "operations_api",
@@ -71,6 +72,7 @@ RULES: dict[str, tuple[int, ...]] = {
     "GET deletions_api.index": LIST,
     "POST deletions_api.undelete": OWN,
     "POST deletions_api.clone": CLONE,
+    "POST moves_api.move": ADMIN_QUEUES,
     "GET deletions_api.show_protection": SEE,
     "PUT deletions_api.protect": OWN_AT_ONCE,
     "GET deletions_api.show_schedule": LIST_BACKUPS,
@@ -107,6 +109,7 @@ BODIES: dict[str, Any] = {
     "databases_api.change": {},
     "deletions_api.clone": {"name": "fresh", "displayName": "Fresh"},
     "deletions_api.undelete": {},
+    "moves_api.move": {"host": "db2"},
     "deletions_api.protect": {"enabled": False},
     "deletions_api.change_schedule": {},
     "allowlist_api.replace": {"data": []},
@@ -115,7 +118,11 @@ BODIES: dict[str, Any] = {
     "hosts_api.change": {"capacity": 5000},
 }
 # What makes the database fit for the call.
-PREPARED = {"deletions_api.undelete": "UPDATE databases SET deleted_at = now() WHERE name = 'shop'"}
+PREPARED = {
+    "deletions_api.undelete": "UPDATE databases SET deleted_at = now() WHERE name = 'shop'",
+    "moves_api.move": "INSERT INTO hosts (id, name, public_host, pgbouncer_port)"
+    " SELECT gen_random_uuid(), 'db2', 'db2.example.com', 6432 WHERE NOT EXISTS (SELECT FROM hosts WHERE name = 'db2')",
+}
 # The state that makes the operation fit for the call; every other call finds nothing under way.
 STATES = {"operations_api.cancel": "queued", "operations_api.retry": "failed"}
 

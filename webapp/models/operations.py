@@ -27,6 +27,7 @@ KINDS = (
     "database.allowlist",
     "database.undelete",
     "database.clone",
+    "database.move",
     "backup.create",
     "backup.restore",
     "backup.delete",

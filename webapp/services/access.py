@@ -23,6 +23,8 @@ PERMISSIONS: dict[str, frozenset[str]] = {
     # Backups hold all data, which is not for platform admins.
     "download_backups": frozenset({"owner", "admin", "developer"}),
     "clone": frozenset({"owner", "admin"}),
+    # Which host a database is on is the operators' business.
+    "move": frozenset({"platform_admin"}),
 }
 
 

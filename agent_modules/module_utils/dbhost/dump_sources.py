@@ -38,6 +38,11 @@ class Source:
     format: str = "auto"
     age_identity: str | None = field(default=None, repr=False)
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it may be a dump that was made elsewhere: what was brought, and nobody said of which kind it is."""
+        return self.kind != "host" and self.format == "auto"
+
 
 def parse(item: Mapping[str, Any]) -> Source:
     """The checked form of a restore's `source`. Raises TenantError, which never quotes it."""

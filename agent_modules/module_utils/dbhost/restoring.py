@@ -122,7 +122,7 @@ def _restore(host: Host, wanted: Restore, progress: Progress, outcome: _Outcome)
 
 
 def _load(host: Host, wanted: Restore, database: str, path: Path, progress: Progress) -> list[str]:
-    """Load the file; the changes besides. Only a dump of ours is taken at its word about owners and rights."""
+    """Load the file; the changes besides. A dump from elsewhere loses what it says of owners and rights."""
     source, foreign = wanted.source, Filter()
     with path.open("rb") as file, postgres.connect(host.user.cluster) as connection:
         dump = dump_text.opened(file, source.age_identity, source.format, progress)
@@ -130,7 +130,7 @@ def _load(host: Host, wanted: Restore, database: str, path: Path, progress: Prog
         if dump.kind == "custom":
             chunks = loading.unpacked(host.user, wanted.name, chunks, progress)
         text: Iterator[bytes] = dump_text.unrestricted(dump_text.whole(dump_text.bounded(chunks, host.text_limit)))
-        if source.sha256 is None:
+        if source.is_foreign:
             text = foreign.passed(text)
         watch = _watch(host, connection, database)
         loading.load(host.user, wanted.name, database, text, progress, watch)

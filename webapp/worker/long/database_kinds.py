@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import func
 from sqlalchemy.orm import Session
 
-from webapp.models import Backup, Database
+from webapp.models import Backup, Database, Host
 from webapp.services import webhooks
 from webapp.worker import desired
 from webapp.worker.long import dumps, restores
@@ -44,13 +44,18 @@ def clone(job: LongJob) -> Done:
     return _fill_new(job, backup)
 
 
-def converge(job: LongJob, database: Database, state: str | None = None, *, expected: bool = False) -> list[str]:
-    """Converge one database, to *state* rather than its desired one, and return the changes. Raises Refused."""
+def converge(
+    job: LongJob, database: Database, state: str | None = None, *, host: Host | None = None, expected: bool = False
+) -> list[str]:
+    """Converge one database, to *state* rather than its desired one, on its host or *host*, and return the changes.
+
+    Raises Refused.
+    """
     wanted: dict[str, Any] = desired.tenant_database(database) | {"disconnect": False, "repair_ownership": False}
     wanted["state"] = state or wanted["state"]
     if wanted["state"] != "absent":
         wanted["verifier"] = database.verifier
-    outcome = job.play(PLAYBOOK, database.host.name, {"tenant_databases": [wanted]}, expected=expected)
+    outcome = job.play(PLAYBOOK, (host or database.host).name, {"tenant_databases": [wanted]}, expected=expected)
     item = outcome.results.get(database.name)
     if item is None:
         raise Refused(failure_of(outcome))

@@ -6,8 +6,9 @@ means to the database.
 """
 
 # Imported for what they say of an end: the worker has to know it too.
-from webapp.services import backups, clones, deletions, drills  # noqa: F401
+from webapp.services import backups, clones, deletions, drills, moves  # noqa: F401
 from webapp.worker.long import backup_kinds, database_kinds
+from webapp.worker.long import moves as move_kind
 from webapp.worker.long.job import Work
 
 WORK: dict[str, Work] = {
@@ -19,4 +20,5 @@ WORK: dict[str, Work] = {
     "database.delete": database_kinds.delete,
     "database.undelete": database_kinds.undelete,
     "database.clone": database_kinds.clone,
+    "database.move": move_kind.move,
 }

@@ -40,7 +40,14 @@ class Files(BaseModel):
 
 
 def restore(
-    job: LongJob, database: Database, host: Host, into: str, source: dict[str, Any], expect: dict[str, Any] | None
+    job: LongJob,
+    database: Database,
+    host: Host,
+    into: str,
+    source: dict[str, Any],
+    expect: dict[str, Any] | None,
+    *,
+    expected: bool = False,
 ) -> Restored:
     """Restore *source*; *into* is `replace`, `new` or `scratch`. Raises Refused with the host's own words."""
     asked = {
@@ -51,7 +58,7 @@ def restore(
         "generation": database.generation,
         "connection_limit": database.connection_limit,
     }
-    outcome = job.play("restore.yml", host.name, {"tenant_restore": asked})
+    outcome = job.play("restore.yml", host.name, {"tenant_restore": asked}, expected=expected)
     restored = report_of(outcome, REPORT, "restore", Restored)
     if restored.error is not None:
         raise Refused(restored.error.failure)
