@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -26,9 +26,10 @@ numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def alice() -> httpx.Client:
+def alice() -> Iterator[httpx.Client]:
     STACK.dbhost("user", "create", "alice@example.org")
-    return STACK.client(STACK.dbhost("api-key", "create", "--user", "alice@example.org").stdout.strip())
+    with STACK.client(STACK.dbhost("api-key", "create", "--user", "alice@example.org").stdout.strip()) as client:
+        yield client
 
 
 def create(alice: httpx.Client, **headers: str) -> dict[str, Any]:
