@@ -3,9 +3,10 @@
 import json
 import os
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import click
@@ -100,6 +101,27 @@ class ApiClient:
         if response.status_code >= 300:
             raise _refusal(response)
         return response
+
+    def download(self, path: str, target: BinaryIO, seen: Callable[[int, int], None]) -> dict[str, Any] | None:
+        """Write the file at *path* to *target*, telling *seen* how far it is; the operation when it is not there yet.
+
+        Raises ApiError.
+        """
+        try:
+            with self._http.stream("GET", path, headers={"Accept": "*/*"}) as response:
+                if response.status_code != 200:
+                    response.read()
+                    if response.status_code >= 300:
+                        raise _refusal(response)
+                    return dict(response.json())
+                total, done = int(response.headers.get("Content-Length", 0)), 0
+                for chunk in response.iter_bytes():
+                    target.write(chunk)
+                    done += len(chunk)
+                    seen(done, total)
+        except httpx.HTTPError as error:
+            raise ApiError(f"{self.login.url} cannot be reached: {error}", AWAY) from None
+        return None
 
     def get(self, path: str, **params: Any) -> Any:
         return self.call("GET", path, params=params).json()

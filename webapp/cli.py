@@ -9,6 +9,8 @@ import click
 
 from webapp import cli_converge, database_admin
 from webapp.cli_allowlist import allowlist
+from webapp.cli_api_keys import api_key
+from webapp.cli_backups import backups, clone, deleted, undelete
 from webapp.cli_client import auth, databases
 from webapp.cli_embedded import commands as embedded_commands
 from webapp.cli_hosts import ensure_hosts, host
@@ -18,7 +20,7 @@ from webapp.cli_session import as_json, control_session, show
 from webapp.config import settings
 from webapp.embedded.environment import load, use_embedded
 from webapp.gateways import mail as mail_gateway
-from webapp.services import api_keys, audit, hosts, mails, second_factors, users
+from webapp.services import audit, hosts, mails, second_factors, users
 from webapp.services.actors import SYSTEM, operator
 
 
@@ -77,29 +79,6 @@ def user_ensure_admin() -> None:
     click.echo(json.dumps(asdict(ensured)))
 
 
-@main.group("api-key")
-def api_key() -> None:
-    """API keys."""
-
-
-@api_key.command("create")
-@click.option("--user", "email", required=True, help="E-mail of the key's owner.")
-@click.option("--label", default="default", show_default=True)
-@click.option("--scope", type=click.Choice(["full", "selected"]), default="full", show_default=True)
-@click.option("--database", "names", multiple=True, metavar="NAME", help="With --scope selected; repeatable.")
-@as_json
-def api_key_create(email: str, label: str, scope: str, names: tuple[str, ...], as_json: bool) -> None:
-    """Make an API key and print it alone. It is not shown again."""
-    with control_session() as session:
-        owner = users.by_email(session, email)
-        if owner is None:
-            raise click.ClickException(f"There is no user {email}.")
-        made = api_keys.create_key(session, operator(), owner, label=label, scope=scope, databases=list(names))
-        session.commit()
-        values = {"id": str(made.api_key.id), "key": made.secret, "label": label, "scope": scope}
-    show(values, made.secret, as_json)
-
-
 @main.group()
 def mail() -> None:
     """Mail of this installation."""
@@ -148,9 +127,9 @@ def converge_command(host: str, check: bool) -> None:
     raise click.exceptions.Exit(code)
 
 
-databases.add_command(allowlist)
-databases.add_command(move)
-for command in (*embedded_commands, auth, databases, host, ensure_hosts, release, control_plane):
+for command in (allowlist, clone, deleted, move, undelete):
+    databases.add_command(command)
+for command in (*embedded_commands, api_key, auth, backups, databases, host, ensure_hosts, release, control_plane):
     main.add_command(command)
 
 

@@ -67,7 +67,7 @@ def create(name: str, display_name: str | None, as_json: bool) -> None:
     """Create a database and print its connection string."""
     body = {"name": name, "displayName": display_name or name}
     made = carry_out(open_client(), "POST", "/databases", body)
-    _show(made, as_json, made.get("connectionString", ""), f"Created {name}. The password is not shown again.")
+    show_result(made, as_json, made.get("connectionString", ""), f"Created {name}. The password is not shown again.")
 
 
 @databases.command("show")
@@ -93,15 +93,16 @@ def rename(database: str, display_name: str, as_json: bool) -> None:
 @databases.command("delete")
 @database
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--skip-final-backup", is_flag=True, help="Keep no last backup to bring it back from.")
 @as_json
-def delete(database: str, yes: bool, as_json: bool) -> None:
+def delete(database: str, yes: bool, skip_final_backup: bool, as_json: bool) -> None:
     """Delete a database with all its data."""
     client = open_client()
-    path = f"/databases/{client.find(database)}"
+    path = f"/databases/{client.find(database)}" + ("?skipFinalBackup=true" if skip_final_backup else "")
     if not yes:
         click.confirm(f"Delete {database} with all its data?", abort=True, err=True)
     carry_out(client, "DELETE", path)
-    _show({"deleted": database}, as_json, "", f"Deleted {database}.")
+    show_result({"deleted": database}, as_json, "", f"Deleted {database}.")
 
 
 @databases.command("reset-password")
@@ -111,7 +112,7 @@ def reset_password(database: str, as_json: bool) -> None:
     """Give a database a new password and print it. The old one is dead at once."""
     client = open_client()
     made = carry_out(client, "POST", f"/databases/{client.find(database)}/reset-password")
-    _show(made, as_json, made.get("password", ""), f"The password of {database} is new; it is not shown again.")
+    show_result(made, as_json, made.get("password", ""), f"The password of {database} is new; it is not shown again.")
 
 
 @databases.command("repair-ownership")
@@ -121,7 +122,7 @@ def repair_ownership(database: str, as_json: bool) -> None:
     """Give every object inside back to the database's own role."""
     client = open_client()
     made = carry_out(client, "POST", f"/databases/{client.find(database)}/repair-ownership")
-    _show(made, as_json, made.get("message", ""))
+    show_result(made, as_json, made.get("message", ""))
 
 
 def _action(name: str, help_text: str) -> None:
@@ -154,14 +155,14 @@ def carry_out(client: ApiClient, method: str, path: str, body: dict[str, Any] | 
     prefer = {"Prefer": "respond-async"} if sys.stderr.isatty() else {}
     response = client.call(method, path, json=body, headers={**key, **prefer})
     while response.status_code == 202:
-        _follow(client, response.json())
+        follow(client, response.json())
         if method != "POST":
             return {}
         response = client.call(method, path, json=body, headers=key)
     return dict(response.json()) if response.content else {}
 
 
-def _follow(client: ApiClient, operation: dict[str, Any]) -> None:
+def follow(client: ApiClient, operation: dict[str, Any]) -> None:
     """Wait until the operation has ended. Raises ApiError unless it succeeded."""
     with Console(stderr=True).status("Waiting for the host") as status:
         while operation["state"] in ("queued", "running"):
@@ -190,10 +191,10 @@ def _all_pages(client: ApiClient, filters: dict[str, str]) -> list[dict[str, Any
 
 def show_database(values: dict[str, Any], as_json: bool) -> None:
     width = max(len(name) for name in values)
-    _show(values, as_json, "\n".join(f"{name:<{width}}  {value}" for name, value in values.items()))
+    show_result(values, as_json, "\n".join(f"{name:<{width}}  {value}" for name, value in values.items()))
 
 
-def _show(values: dict[str, Any], as_json: bool, text: str, note: str = "") -> None:
+def show_result(values: dict[str, Any], as_json: bool, text: str, note: str = "") -> None:
     """The result alone on standard output, so that it can be piped; words for the person beside it."""
     if as_json:
         click.echo(json.dumps(values))

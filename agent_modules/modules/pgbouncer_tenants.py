@@ -64,6 +64,10 @@ options:
         description: For M(tenant_databases); not looked at here.
         type: bool
         default: false
+      read_only:
+        description: For M(tenant_databases); not looked at here.
+        type: bool
+        default: false
   except:
     description: Names in the list to leave as they are, because their databases are not ready.
     type: list

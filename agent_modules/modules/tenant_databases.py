@@ -67,6 +67,12 @@ options:
         description: Give objects in the database that other roles own to the tenant role, where the provisioner may.
         type: bool
         default: false
+      read_only:
+        description:
+          - Transactions in the database begin read-only, for every role; C(BEGIN READ WRITE) still writes, so that a
+            full database can be emptied. Sessions keep what they began with, so disconnect them once.
+        type: bool
+        default: false
   allow_reserved:
     description: Let in the reserved name of the control plane's own database.
     type: bool

@@ -2,8 +2,8 @@
 
 from click.testing import CliRunner, Result
 
-from webapp.cli_client import auth, databases
+from webapp.cli import main
 
 
 def run(group: str, *words: str, typed: str | None = None) -> Result:
-    return CliRunner().invoke({"auth": auth, "databases": databases}[group], list(words), input=typed)
+    return CliRunner().invoke(main, [group, *words], input=typed)

@@ -63,6 +63,7 @@ RULES: dict[str, tuple[int, ...]] = {
     "POST databases_api.start": OPERATE,
     "POST databases_api.stop": OPERATE,
     "POST databases_api.restart": OPERATE,
+    "POST databases_api.clean_up": OPERATE,
     "GET backups_api.index": LIST_BACKUPS,
     "POST backups_api.create": OPERATE,
     "GET backups_api.download": DOWNLOAD,
@@ -122,6 +123,8 @@ PREPARED = {
     "deletions_api.undelete": "UPDATE databases SET deleted_at = now() WHERE name = 'shop'",
     "moves_api.move": "INSERT INTO hosts (id, name, public_host, pgbouncer_port)"
     " SELECT gen_random_uuid(), 'db2', 'db2.example.com', 6432 WHERE NOT EXISTS (SELECT FROM hosts WHERE name = 'db2')",
+    "databases_api.clean_up": "UPDATE databases SET storage_state = 'shut';"
+    "UPDATE operations SET created_at = now() - interval '2 days'",
 }
 # The state that makes the operation fit for the call; every other call finds nothing under way.
 STATES = {"operations_api.cancel": "queued", "operations_api.retry": "failed"}

@@ -10,6 +10,7 @@ def test_it_works(alice: Caller, shop: Database) -> None:
     body = response.get_json()
     assert set(body) == {
         "id", "name", "displayName", "host", "port", "database", "username", "status", "sizeBytes", "createdAt",
+        "storageState", "storageLimitBytes",
     }  # fmt: skip
     assert (body["id"], body["name"], body["status"]) == (str(shop.id), "shop", "active")
     assert "password" not in response.get_data(as_text=True).lower()

@@ -27,6 +27,7 @@ CHECKED = {
     "ck_databases_status": databases.DATABASE_STATUSES,
     "ck_databases_desired_state": databases.DESIRED_STATES,
     "ck_databases_pool_mode": databases.POOL_MODES,
+    "ck_databases_storage_state": databases.STORAGE_STATES,
     "ck_members_level": databases.LEVELS,
     "ck_differences_kind": drift.DIFFERENCE_KINDS,
     "ck_operations_state": operations.OPERATION_STATES,

@@ -162,7 +162,9 @@ def test_a_full_disk_is_named_and_leaves_nothing_half(dataplane, filled):
     backup = dumps.wanted(filled.name)
     small = dataplane.state_dir / "backups" / backup.folder
     dump_files.store(dataplane.state_dir, "backups", backup.folder)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(small)], check=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(small)], check=False)
+    if mounted.returncode:
+        pytest.skip("this root may not mount a filesystem")
     try:
         error = refused(dataplane, backup)
         assert (error.code, error.retryable) == ("host_disk_full", True)
@@ -310,7 +312,7 @@ def asked(dataplane, monkeypatch):
 
     def listening(*allowed):
         path = folder / f"socket-{len(servers)}"
-        command = [system_python(), "-I", str(script), "--bin-dir", dumps.dump_user(dataplane).bin_dir]
+        command = [python_for(as_user), "-I", str(script), "--bin-dir", dumps.dump_user(dataplane).bin_dir]
         command += ["--listen", str(path), "--allow", *allowed]
         servers.append(subprocess.Popen(command, cwd="/", **as_user))
         wait_for(lambda: connect(path), OSError)
@@ -324,9 +326,13 @@ def asked(dataplane, monkeypatch):
     shutil.rmtree(folder)
 
 
-def system_python():
-    """A Python that the OS user of dumps may run too."""
-    return "/usr/bin/python3" if os.geteuid() == 0 else sys.executable
+def python_for(as_user):
+    """A Python that the OS user of dumps may run too: this one may lie below a closed folder."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        with contextlib.suppress(OSError):
+            if subprocess.run([python, "-I", "-c", ""], check=False, cwd="/", **as_user).returncode == 0:
+                return python
+    pytest.skip("no Python here that the OS user of dumps may run")
 
 
 def connect(path):

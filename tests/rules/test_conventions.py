@@ -38,6 +38,7 @@ TUPLES = {
     "databases.status": databases.DATABASE_STATUSES,
     "databases.desired_state": databases.DESIRED_STATES,
     "databases.pool_mode": databases.POOL_MODES,
+    "databases.storage_state": databases.STORAGE_STATES,
     "members.level": databases.LEVELS,
     "differences.kind": drift.DIFFERENCE_KINDS,
     "operations.state": operations.OPERATION_STATES,

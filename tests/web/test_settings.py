@@ -73,6 +73,15 @@ def test_a_key_is_shown_once(session: Session, alice: Browser) -> None:
     assert session.scalars(select(ApiKey.label)).all() == ["CI"]
 
 
+def test_a_key_may_end_by_itself(session: Session, alice: Browser) -> None:
+    alice.post("/settings/api-keys", label="CI", scope="full", days="30")
+    key = session.scalars(select(ApiKey)).one()
+    assert key.expires_at is not None
+    assert f"{key.expires_at:%Y-%m-%d}" in alice.page("/settings/api-keys")
+    refused = alice.post("/settings/api-keys", label="CI", scope="full", days="99999")
+    assert (refused.status_code, "Use 1 to 3650 days." in refused.get_data(as_text=True)) == (400, True)
+
+
 def test_a_selected_key_names_its_databases(session: Session, alice: Browser, shop: Database) -> None:
     response = alice.post("/settings/api-keys", label="Shop only", scope="selected")
     assert response.status_code == 400

@@ -14,7 +14,7 @@ from webapp.api.responses import answer, cacheable, documented, page_answer, pag
 from webapp.api.schemas import ChangeHeaders, DatabasePath, PostHeaders
 from webapp.http import current_actor, current_session
 from webapp.models import Database, Operation
-from webapp.services import access, databases, deletions, metrics
+from webapp.services import access, databases, deletions, metrics, storage_limits
 from webapp.services.actors import Actor
 
 api = routes("databases_api", "databases", "/databases")
@@ -115,6 +115,12 @@ def stop(path: DatabasePath, header: PostHeaders) -> Response:
 def restart(path: DatabasePath, header: PostHeaders) -> Response:
     """Cut every client once; they may connect again at once."""
     return carry_out(header, _asks(path, "operate", databases.restart_database), _detail)
+
+
+@api.post("/<id>/clean-up", responses=documented({**DETAIL, **ACCEPTED}, *POSTED))
+def clean_up(path: DatabasePath, header: PostHeaders) -> Response:
+    """Open a database that was shut for its growth, read-only, so that space can be freed."""
+    return carry_out(header, _asks(path, "operate", storage_limits.clean_up), _detail)
 
 
 type Service = Callable[[Session, Actor, Database], Operation]

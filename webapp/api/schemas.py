@@ -13,6 +13,7 @@ from webapp.services.errors import ValidationFailed
 from webapp.services.names import PATTERN, RESERVED, RESERVED_PREFIX, check_display_name, check_name
 
 Status = Literal["creating", "active", "stopped", "deleting", "error", "restoring"]
+StorageState = Literal["open", "readOnly", "shut"]
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 # At least one visible character and no control characters; the service's own rule is the last word.
 VISIBLE = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
@@ -158,6 +159,10 @@ class DatabaseDetail(Answer):
     username: str
     status: Status
     size_bytes: int
+    storage_state: StorageState = Field(
+        description="`readOnly` over the plan's storage; `shut` when it grew all the same: open it to clean up."
+    )
+    storage_limit_bytes: int
     created_at: datetime
 
 

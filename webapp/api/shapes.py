@@ -5,7 +5,9 @@ from typing import Any, cast
 
 from webapp.api import access_schemas, schemas
 from webapp.models import Database, Member, Operation, RunStep
-from webapp.services import databases, networks, operations
+from webapp.services import databases, networks, operations, storage
+
+STORAGE_STATES: dict[str, schemas.StorageState] = {"open": "open", "read_only": "readOnly", "shut": "shut"}
 
 
 def summary(row: Database) -> schemas.DatabaseSummary:
@@ -27,6 +29,8 @@ def detail(row: Database) -> schemas.DatabaseDetail:
         port=row.host.pgbouncer_port,
         database=row.name,
         username=row.name,
+        storage_state=STORAGE_STATES[row.storage_state],
+        storage_limit_bytes=storage.usage(row).limit_bytes,
     )
 
 

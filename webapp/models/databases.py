@@ -18,6 +18,8 @@ HOST_STATES = ("enrolling", "active", "draining", "offline")
 DATABASE_STATUSES = ("creating", "active", "stopped", "deleting", "error", "restoring")
 DESIRED_STATES = ("present", "stopped", "absent")
 POOL_MODES = ("transaction", "session")
+# What its size lets its clients do: write, only read (or clean up), nothing.
+STORAGE_STATES = ("open", "read_only", "shut")
 LEVELS = ("admin", "developer", "viewer")
 
 type Network = IPv4Network | IPv6Network
@@ -70,6 +72,7 @@ class Database(Base):
         one_of("status", DATABASE_STATUSES),
         one_of("desired_state", DESIRED_STATES),
         one_of("pool_mode", POOL_MODES),
+        one_of("storage_state", STORAGE_STATES),
         Index("uq_databases_live_name", "name", unique=True, postgresql_where=text("deleted_at IS NULL")),
         Index("ix_databases_owner_live", "owner_id", "created_at", postgresql_where=text("deleted_at IS NULL")),
     )
@@ -89,6 +92,8 @@ class Database(Base):
     pool_size: Mapped[int] = mapped_column(default=20)
     pool_mode: Mapped[str] = mapped_column(default="transaction")
     size_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    storage_state: Mapped[str] = mapped_column(default="open", server_default="open")
+    storage_mark_bytes: Mapped[int | None] = mapped_column(BigInteger)
     delete_protection: Mapped[bool] = mapped_column(default=False, server_default="false")
     created_at: Mapped[CreatedAt]
     deleted_at: Mapped[datetime | None]

@@ -34,6 +34,8 @@ KINDS = (
     "backup.fetch",
     "backup.drill",
     "database.repair",
+    "database.storage_limit",
+    "database.clean_up",
 )
 
 OPEN = "state IN ('queued', 'running')"

@@ -1,7 +1,7 @@
 """Users, their sign-in sessions and their API keys."""
 
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import ForeignKey, Index, LargeBinary, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -73,10 +73,15 @@ class ApiKey(Base):
     created_at: Mapped[CreatedAt]
     last_used_at: Mapped[datetime | None]
     last_used_ip: Mapped[str | None]
+    expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
 
     user: Mapped[User] = relationship(lazy="joined", innerjoin=True)
     databases: Mapped[list["ApiKeyDatabase"]] = relationship(lazy="selectin", cascade="all, delete-orphan")
+
+    @property
+    def is_expired(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= datetime.now(UTC)
 
     @property
     def database_ids(self) -> set[uuid.UUID]:

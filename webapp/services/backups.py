@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from webapp.config import settings
 from webapp.models import Backup, BackupSchedule, Database, Operation
-from webapp.services import audit, backup_notices, databases, operations, plans
+from webapp.services import audit, backup_notices, databases, operations, plans, storage
 from webapp.services.actors import Actor
 from webapp.services.errors import BackupNotFound, DatabaseNotActive, InvalidBackupFilename
 from webapp.services.long_operations import when_ended, when_retried
@@ -148,7 +148,9 @@ def _restored(session: Session, operation: Operation) -> None:
     database = operation.database
     if database.status == "restoring":
         database.status = operation.params["previous_status"]
-    if operation.state != "succeeded":
+    if operation.state == "succeeded":
+        storage.restored(database)
+    else:
         give_up(session, operation.params["safety_id"], operation.error_message)
     if operation.state == "failed":
         backup_notices.tell(session, operation, "The restore failed and nothing was changed")

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from webapp.config import settings
 from webapp.models import Backup, Database, Operation
 from webapp.models.databases import GENERATIONS
-from webapp.services import access, audit, backups, databases, hosts, operations, plans, users
+from webapp.services import access, audit, backups, databases, hosts, operations, plans, storage, users
 from webapp.services.actors import SYSTEM, Actor
 from webapp.services.errors import BackupNotFound, Conflict, DatabaseNotFound, NameTaken
 from webapp.services.guards import mark_authorized
@@ -141,6 +141,7 @@ def _undeleted(_session: Session, operation: Operation) -> None:
     """What never began is deleted as before; what failed can be retried or deleted."""
     database, before = operation.database, operation.params["before"]
     if operation.state == "succeeded":
+        storage.restored(database)
         return
     if operation.attempt:
         database.status = "error"

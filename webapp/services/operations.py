@@ -114,6 +114,8 @@ def cancel_operation(session: Session, actor: Actor, operation_id: uuid.UUID) ->
     Cancelled is not undone: what already happened on the host stays. Raises Conflict when it has ended.
     """
     operation = _require_operate(session, actor, operation_id)
+    if operation.kind in ("database.storage_limit", "database.clean_up"):
+        raise Conflict("What follows from the storage limit cannot be cancelled.")
     if operation.kind == "database.reset_password":
         raise Conflict("A password reset cannot be cancelled: the old password is already given up. Reset it again.")
     now = datetime.now(UTC)

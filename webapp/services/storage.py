@@ -17,6 +17,7 @@ class Usage:
     size_bytes: int
     limit_bytes: int
     plan_title: str
+    state: str = "open"
 
     @property
     def share(self) -> float:
@@ -36,4 +37,9 @@ class Usage:
 def usage(database: Database) -> Usage:
     """What *database* takes of its owner's plan."""
     plan = plans.plan_of(database.owner)
-    return Usage(database.size_bytes, plan.storage_bytes, plan.title)
+    return Usage(database.size_bytes, plan.storage_bytes, plan.title, database.storage_state or "open")
+
+
+def restored(database: Database) -> None:
+    """Its data came into a new database, to which everybody may write; the next report decides anew."""
+    database.storage_state, database.storage_mark_bytes = "open", None

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from webapp.http import current_actor, current_session
 from webapp.models import Database, Operation
-from webapp.services import access, databases, deletions
+from webapp.services import access, databases, deletions, storage_limits
 from webapp.services.actors import Actor
 from webapp.services.errors import Conflict, ValidationFailed
 from webapp.web.confirmation import require_recent
@@ -33,6 +33,7 @@ CHANGES = {
     "restart": Change("operate", databases.restart_database),
     "reset-password": Change("operate", databases.reset_password),
     "repair-ownership": Change("operate", databases.repair_ownership),
+    "clean-up": Change("operate", storage_limits.clean_up),
 }
 NO_BACKUP = "no backup"
 CONFIRMED = {"stop": "operate", "restart": "operate", "reset-password": "operate", "rename": "operate", "delete": "own"}
@@ -47,7 +48,7 @@ def confirm(database_id: uuid.UUID, change: str) -> str:
     return render_template("databases/confirm.html", database=database, change=change)
 
 
-@blueprint.post("/<any(start, stop, restart, 'reset-password', 'repair-ownership'):change>")
+@blueprint.post("/<any(start, stop, restart, 'reset-password', 'repair-ownership', 'clean-up'):change>")
 def queue(database_id: uuid.UUID, change: str) -> Response:
     """Queue the change and show the database, where its steps appear."""
     session, chosen = current_session(), CHANGES[change]

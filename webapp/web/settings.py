@@ -103,6 +103,7 @@ def create_key() -> str | tuple[str, int]:
         new_key = api_keys.create_key(
             session, current_actor(), current_user.user, label=form.get("label", ""),
             scope=form.get("scope", "full"), databases=form.getlist("databases"),
+            days=form.get("days", type=int),
         )  # fmt: skip
     except ServiceError as error:
         session.rollback()

@@ -24,6 +24,10 @@ OPERATIONS = {
     "database.stop": Words("Stop", "Stopping the database", "Database stopped", "square"),
     "database.restart": Words("Restart", "Restarting the database", "Database restarted", "rotate-cw"),
     "database.allowlist": Words("Allowlist", "Changing the allowlist", "Allowlist changed", "shield-check"),
+    "database.storage_limit": Words("Storage limit", "Applying the storage limit", "Storage limit applied", "database"),
+    "database.clean_up": Words(
+        "Open for cleaning up", "Opening it for cleaning up", "Open for cleaning up", "database"
+    ),
     "database.undelete": Words("Bring back", "Bringing the database back", "Database brought back", "rotate-cw"),
     "database.clone": Words("Clone", "Cloning the database", "Database cloned", "copy"),
     "database.move": Words("Move", "Moving the database to another host", "Database moved", "arrow-right"),
@@ -46,6 +50,8 @@ ACTIONS = {
     "database.restart": ("restarted", "rotate-cw"),
     "database.allowlist": ("changed the allowlist of", "shield-check"),
     "database.repair": ("repaired", "wrench"),
+    "database.storage_limit": ("applied the storage limit to", "database"),
+    "database.clean_up": ("opened for cleaning up", "database"),
     "drift.check": ("asked for a check of", "search"),
     "drift.ignore": ("ignored a difference of", "eye-off"),
     "drift.notice": ("took back an ignored difference of", "eye"),

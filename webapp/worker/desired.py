@@ -4,6 +4,9 @@ from typing import Any
 
 from webapp.models import Database, Operation
 
+# A session keeps the way its transactions begin, so whoever is there when that changes is cut off once.
+CUTTING = ("database.restart", "database.storage_limit")
+
 
 def extra_vars(operations: list[Operation]) -> dict[str, Any]:
     """The extra vars of playbooks/databases.yml for these operations' databases."""
@@ -13,7 +16,7 @@ def extra_vars(operations: list[Operation]) -> dict[str, Any]:
 def of_operation(operation: Operation) -> dict[str, Any]:
     """The database's entry, with what this operation asks for once."""
     once = {
-        "disconnect": operation.kind == "database.restart",
+        "disconnect": operation.kind in CUTTING,
         "repair_ownership": operation.kind == "database.repair_ownership",
     }
     return tenant_database(operation.database) | once
@@ -24,12 +27,19 @@ def tenant_database(database: Database) -> dict[str, Any]:
     wanted: dict[str, Any] = {
         "name": database.name,
         "generation": database.generation,
-        "state": database.desired_state,
+        "state": _state(database),
         "connection_limit": database.connection_limit,
         "pool_size": database.pool_size,
         "pool_mode": database.pool_mode,
+        "read_only": database.storage_state != "open",
         "networks": [str(entry.cidr) for entry in database.allowlist],
     }
     if database.desired_state != "absent":
         wanted["verifier"] = database.verifier
     return wanted
+
+
+def _state(database: Database) -> str:
+    """What it should be on the host: shut for its growth, it is as if it were stopped."""
+    shut = database.storage_state == "shut" and database.desired_state == "present"
+    return "stopped" if shut else database.desired_state

@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from webapp.services import metrics, sampling
+from webapp.services import metrics, sampling, storage_limits
 from webapp.services.sampling import Lease
 from webapp.worker import environment, host_keys, inventories
 from webapp.worker.hosts import Server
@@ -81,6 +81,12 @@ class Sampler:
             session.commit()
         if report is None or not kept:
             log.warning("host_not_reported", host=lease.host_name, reason=why(outcome), kept=kept)
+            return
+        with self._server.sessions() as session:
+            changed = storage_limits.enforce(session, lease.host_id)
+            session.commit()
+        if changed:
+            log.info("storage_limits_applied", host=lease.host_name, databases=changed)
 
     def _compact(self) -> None:
         with self._server.sessions() as session:

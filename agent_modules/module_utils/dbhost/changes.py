@@ -41,7 +41,13 @@ def changes(current: Observed, wanted: TenantDatabase) -> list[Change]:
     interrupted = current.database_limit == DROP_INTERRUPTED
     found = Observed(current.name) if interrupted else current
     leftovers = [_statement("DROP DATABASE {} WITH (FORCE)", wanted.name)] if interrupted else []
-    return [*leftovers, *_role(current, wanted), *_database(found, wanted), *_close(current, wanted)]
+    return [
+        *leftovers,
+        *_role(current, wanted),
+        *_database(found, wanted),
+        *_read_only(found, wanted),
+        *_close(current, wanted),
+    ]
 
 
 def _require_ours(current: Observed) -> None:
@@ -115,6 +121,18 @@ def _hand_over(current: Observed, wanted: TenantDatabase) -> list[Change]:
     entering = [] if current.open else [enter]
     hand_over = "GRANT {0} TO CURRENT_USER; ALTER SCHEMA public OWNER TO {0}; REVOKE"
     return [*entering, Change(shown.statement(hand_over, name), kind=HAND_OVER), grant]
+
+
+def _read_only(current: Observed, wanted: TenantDatabase) -> list[Change]:
+    """How transactions begin. A tenant's own setting for its role would come before the database's."""
+    name = wanted.name
+    if not wanted.read_only:
+        return [_statement("ALTER DATABASE {} RESET default_transaction_read_only", name)] if current.read_only else []
+    steps = [] if current.read_only else [_statement("ALTER DATABASE {} SET default_transaction_read_only = on", name)]
+    if current.own_read_only:
+        steps.append(_statement("ALTER ROLE {} RESET default_transaction_read_only", name))
+        steps.append(_statement("ALTER ROLE {} IN DATABASE {} RESET default_transaction_read_only", name, name))
+    return steps
 
 
 def _close(current: Observed, wanted: TenantDatabase) -> list[Change]:

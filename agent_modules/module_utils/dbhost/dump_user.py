@@ -119,11 +119,11 @@ class _ByAnother:
         self._connection = connection
 
     def wait(self) -> int:
-        with self._connection as connection:
-            answer = b"".join(iter(lambda: connection.recv(4096), b""))
         try:
+            with self._connection as connection:
+                answer = b"".join(iter(lambda: connection.recv(4096), b""))
             return int(json.loads(answer)["status"])
-        except (ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError):  # refused or cut off: it says nothing more
             return 127
 
     def kill(self) -> None:

@@ -23,6 +23,7 @@ ITEM_OPTIONS: dict[str, dict[str, Any]] = {
     "networks": {"type": "list", "elements": "str", "default": []},
     "disconnect": {"type": "bool", "default": False},
     "repair_ownership": {"type": "bool", "default": False},
+    "read_only": {"type": "bool", "default": False},
 }
 
 

@@ -29,6 +29,11 @@ SELECT wanted.name,
        coalesce(d.datdba <> me.oid, false) AS foreign_database,
        coalesce(d.datallowconn, false) AS open,
        d.datconnlimit AS database_limit,
+       EXISTS (SELECT FROM pg_catalog.pg_db_role_setting AS s
+                WHERE s.setdatabase = d.oid AND s.setrole = 0
+                  AND 'default_transaction_read_only=on' = ANY (s.setconfig)) AS read_only,
+       EXISTS (SELECT FROM pg_catalog.pg_db_role_setting AS s, unnest(s.setconfig) AS own
+                WHERE s.setrole = r.oid AND starts_with(own, 'default_transaction_read_only=')) AS own_read_only,
        ARRAY(SELECT acl.privilege_type FROM aclexplode(a.acl) AS acl
               WHERE acl.grantee = r.oid AND NOT acl.is_grantable ORDER BY 1) AS grants,
        ARRAY(SELECT DISTINCT coalesce(g.rolname::text, 'public')
@@ -58,6 +63,8 @@ class Observed:
     foreign_database: bool = False
     open: bool = False
     database_limit: int | None = None
+    read_only: bool = False
+    own_read_only: bool = False
     grants: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     backends: int = 0

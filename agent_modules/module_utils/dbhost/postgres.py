@@ -11,7 +11,15 @@ import psycopg
 from .errors import TenantError
 
 # An empty search_path: no name in a privileged session may resolve to an object that a tenant made.
-_SESSION = "-c search_path= -c statement_timeout=120s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+# And a database that is read-only to its clients must take the provisioner's repairs.
+_SETTINGS = (
+    "default_transaction_read_only=off",
+    "search_path=",
+    "statement_timeout=120s",
+    "lock_timeout=10s",
+    "idle_in_transaction_session_timeout=60s",
+)
+_SESSION = " ".join(f"-c {setting}" for setting in _SETTINGS)
 
 # out of resources, shutting down, connection lost, deadlock, object in use, lock not available, cancelled
 _RETRYABLE = ("53", "57P0", "08", "40", "55006", "55P03", "57014")

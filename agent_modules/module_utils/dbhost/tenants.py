@@ -31,6 +31,7 @@ class TenantDatabase:
     networks: tuple[str, ...] = ()
     disconnect: bool = False
     repair_ownership: bool = False
+    read_only: bool = False
 
 
 def parse(item: Mapping[str, Any], *, allow_reserved: bool) -> TenantDatabase:

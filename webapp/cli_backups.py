@@ -1,0 +1,228 @@
+"""The commands about backups, clones and deleted databases, by the REST API."""
+
+import hashlib
+import json
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from webapp.api_client import NOT_FOUND, ApiClient, ApiError
+from webapp.cli_client import (
+    as_json,
+    carry_out,
+    database,
+    follow,
+    open_client,
+    print_columns,
+    show_database,
+    show_result,
+)
+
+BLOCK = 1024 * 1024
+filename = click.argument("filename")
+yes = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@click.group()
+def backups() -> None:
+    """Backups of a database (DBHOST_API_URL, DBHOST_API_KEY, or `auth login`)."""
+
+
+@backups.command("list")
+@database
+@as_json
+def list_backups(database: str, as_json: bool) -> None:
+    """List the finished backups, newest first."""
+    client = open_client()
+    rows = client.get(_path(client, database))
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    table = [[row["filename"], row["kind"], row["sizePretty"], (row["provenAt"] or "-")[:16]] for row in rows]
+    print_columns([["FILENAME", "KIND", "SIZE", "PROVEN"], *table])
+
+
+@backups.command("create")
+@database
+@click.option("--no-wait", is_flag=True, help="Only start it.")
+@as_json
+def create(database: str, no_wait: bool, as_json: bool) -> None:
+    """Back a database up, and print the backup's name when it is whole."""
+    client = open_client()
+    path = _path(client, database)
+    operation = client.call("POST", path, headers={"Idempotency-Key": uuid.uuid4().hex}).json()["operation"]
+    if no_wait:
+        show_result(operation, as_json, operation["id"], "Backup started.")
+        return
+    follow(client, operation)
+    made = client.get(path)[0]
+    show_result(made, as_json, made["filename"], f"Backed up {database}: {made['sizePretty']}.")
+
+
+@backups.command("download")
+@database
+@click.argument("filename", required=False)
+@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="By default its own name, here.")
+@as_json
+def download(database: str, filename: str | None, output: Path | None, as_json: bool) -> None:
+    """Download a backup, the newest by default, and check it."""
+    client = open_client()
+    path = _path(client, database)
+    known = _known(client.get(path), filename)
+    target = output or Path(known["filename"])
+    _fetch(client, f"{path}/{known['filename']}", target, known["sha256"])
+    show_result({**known, "path": str(target)}, as_json, str(target), f"{known['sizePretty']}, checksum right.")
+
+
+@backups.command("restore")
+@database
+@filename
+@yes
+@as_json
+def restore(database: str, filename: str, yes: bool, as_json: bool) -> None:
+    """Replace everything in a database by a backup. A safety backup is taken first."""
+    client = open_client()
+    path = f"{_path(client, database)}/{filename}"
+    _confirm(yes, f"Replace everything in {database} by {filename}?")
+    show_result(done := carry_out(client, "POST", path), as_json, done.get("message", ""))
+
+
+@backups.command("delete")
+@database
+@filename
+@yes
+@as_json
+def delete(database: str, filename: str, yes: bool, as_json: bool) -> None:
+    """Delete a backup."""
+    client = open_client()
+    path = f"{_path(client, database)}/{filename}"
+    _confirm(yes, f"Delete {filename}?")
+    carry_out(client, "DELETE", path)
+    show_result({"deleted": filename}, as_json, "", f"Deleted {filename}.")
+
+
+@backups.command("import")
+@database
+@click.argument("dump", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@yes
+@as_json
+def import_dump(database: str, dump: Path, yes: bool, as_json: bool) -> None:
+    """Replace everything in a database by a dump of yours: .sql.gz, .sql, .dump or .backup, up to 512 MB."""
+    client = open_client()
+    path = f"{_path(client, database)}/restore"
+    _confirm(yes, f"Replace everything in {database} by {dump.name}?")
+    with _bar("Uploading") as seen, dump.open("rb") as file:
+        counted = _Counted(file, dump.stat().st_size, seen)
+        headers = {"Idempotency-Key": uuid.uuid4().hex, "Prefer": "respond-async"}
+        response = client.call("POST", path, files={"file": (dump.name, counted)}, headers=headers)
+    follow(client, response.json())
+    show_result({"restored": dump.name}, as_json, "", f"{database} was restored from {dump.name}.")
+
+
+@click.command("clone")
+@database
+@click.argument("name")
+@click.option("--display-name", help="Free text; by default the name.")
+@click.option("--backup", help="The backup to clone from; by default the database as it is now.")
+@as_json
+def clone(database: str, name: str, display_name: str | None, backup: str | None, as_json: bool) -> None:
+    """Make a new database with the data of another, and print its connection string."""
+    client = open_client()
+    body = {"name": name, "displayName": display_name or name} | ({"filename": backup} if backup else {})
+    made = carry_out(client, "POST", f"/databases/{client.find(database)}/clone", body)
+    show_result(made, as_json, made.get("connectionString", ""), f"Created {name}. The password is not shown again.")
+
+
+@click.command("deleted")
+@as_json
+def deleted(as_json: bool) -> None:
+    """List the databases that were deleted and can be brought back."""
+    rows = open_client().get("/databases/deleted")["data"]
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    table = [[row["name"], row["deletedAt"][:16], row["expiresAt"][:10], row["id"]] for row in rows]
+    print_columns([["NAME", "DELETED", "KEPT UNTIL", "ID"], *table])
+
+
+@click.command("undelete")
+@database
+@click.option("--name", help="Another name, where the old one is taken meanwhile.")
+@as_json
+def undelete(database: str, name: str | None, as_json: bool) -> None:
+    """Bring a deleted database back, by its old name or its id."""
+    client = open_client()
+    listed = client.get("/databases/deleted")["data"]
+    found = [row["id"] for row in listed if database in (row["name"], row["id"])]
+    if not found:
+        raise ApiError(f"There is no deleted database {database} that could be brought back.", NOT_FOUND)
+    body = {"name": name} if name else {}
+    show_database(carry_out(client, "POST", f"/databases/{found[0]}/undelete", body), as_json)
+
+
+class _Counted:
+    """A file that tells how far it has been read."""
+
+    def __init__(self, file: Any, total: int, seen: Callable[[int, int], None]) -> None:
+        self._file, self._total, self._seen = file, total, seen
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._file.read(size)
+        self._seen(self._file.tell(), self._total)
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(lambda: self.read(BLOCK), b"")
+
+
+def _path(client: ApiClient, name_or_id: str) -> str:
+    return f"/databases/{client.find(name_or_id)}/backups"
+
+
+def _known(rows: list[dict[str, Any]], filename: str | None) -> dict[str, Any]:
+    found = [row for row in rows if filename in (None, row["filename"])]
+    if not found:
+        raise ApiError(f"There is no backup {filename or 'yet'}.", NOT_FOUND)
+    return found[0]
+
+
+def _fetch(client: ApiClient, path: str, target: Path, sha256: str) -> None:
+    """The whole file or none: written beside its place, checked, then renamed."""
+    part = target.with_name(f".{target.name}.part")
+    try:
+        while True:
+            with part.open("wb") as file, _bar("Downloading") as seen:
+                operation = client.download(path, file, seen)
+            if operation is None:
+                break
+            follow(client, operation)
+        with part.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                raise ApiError("What was downloaded is not the backup: its checksum differs. Try again.")
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _confirm(yes: bool, question: str) -> None:
+    if not yes:
+        click.confirm(question, abort=True, err=True)
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal, nothing elsewhere."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total or None)
