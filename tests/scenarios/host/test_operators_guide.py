@@ -74,10 +74,13 @@ def test_the_inventory_and_an_authority(operator: Operator) -> None:
     host = {"ansible_host": operator.host.address, "pgbouncer_allow_older": True, "postgres_memory_max_mb": 1024}
     files = {
         "caddy_issuer": "internal",
-        "pgbouncer_tls_cert_source": "tls/db1.crt",
-        "pgbouncer_tls_key_source": "tls/db1.key",
+        "pgbouncer_tls_cert_source": "{{ inventory_dir }}/../tls/db1.crt",
+        "pgbouncer_tls_key_source": "{{ inventory_dir }}/../tls/db1.key",
     }
-    panel = {"control_plane_public_name": operator.host.address, "control_plane_ca_source": "tls/ca.crt"}
+    panel = {
+        "control_plane_public_name": operator.host.address,
+        "control_plane_ca_source": "{{ inventory_dir }}/../tls/ca.crt",
+    }
     tree = {"database_hosts": {"hosts": {"db1": {**host, **files}}}, "control_plane": {"hosts": {"db1": panel}}}
     (inventory / "hosts.yml").write_text(yaml.safe_dump(tree))
     [added] = [part for part in guide.GUIDE.read_text().split("```yaml\n")[1:] if "agent_authorized_keys" in part]
