@@ -4,9 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import click
 
@@ -16,6 +18,8 @@ from webapp.embedded.progress import Progress
 CHECKOUT = Path(__file__).parent.parent
 PYTHON = sys.executable
 PGBOUNCER = "DBHOST_PGBOUNCER_BIN"
+SCENARIO_HOME = "DBHOST_SCENARIO_HOME"
+SCENARIOS = ("host", "databases", "faults")
 FAST = "not stack and not browser and not slow"
 
 LINTS: dict[str, list[str]] = {
@@ -37,11 +41,11 @@ def environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": str(CHECKOUT), "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")}
 
 
-def step(name: str, command: list[str]) -> bool:
+def step(name: str, command: list[str], more: Mapping[str, str] = MappingProxyType({})) -> bool:
     """Run one check, say how it went and how long it took."""
     click.secho(f"── {name}", bold=True)
     started = time.monotonic()
-    code = subprocess.run(command, cwd=CHECKOUT, env=environment(), check=False).returncode
+    code = subprocess.run(command, cwd=CHECKOUT, env=environment() | dict(more), check=False).returncode
     word = click.style("ok", fg="green") if code == 0 else click.style(f"failed ({code})", fg="red")
     click.echo(f"── {name}: {word}, {time.monotonic() - started:.0f} s")
     return code == 0
@@ -73,9 +77,30 @@ def test(tier: str) -> bool:
                 pytest("-n", processes, "--dist", "loadfile", "-m", "(slow or browser) and not stack"),
             ),
             lambda: step("whole stacks", pytest("-m", "stack")),
+            *([scenarios] if fleet_is_possible() else []),
         ]
     outcomes = [check() for check in steps]
     return all(outcomes)
+
+
+def scenarios() -> bool:
+    """The molecule scenarios, one after the other: real hosts, made by the production roles."""
+    with tempfile.TemporaryDirectory(prefix="dbhost-scenarios-") as home:
+        return all([scenario(name, Path(home)) for name in SCENARIOS])  # noqa: C419  # each, also after a failure
+
+
+def scenario(name: str, home: Path) -> bool:
+    """One scenario in a folder of this run's own, so that molecule takes nothing of an earlier one for granted."""
+    own = {SCENARIO_HOME: str(home), "MOLECULE_EPHEMERAL_DIRECTORY": str(home / f"{name}-molecule")}
+    return step(f"scenario {name}", [str(Path(PYTHON).with_name("molecule")), "test", "-s", name], own)
+
+
+def fleet_is_possible() -> bool:
+    """Hosts need root on Debian or Ubuntu; elsewhere the run says that it leaves them out."""
+    possible = os.geteuid() == 0 and shutil.which("apt-get") is not None
+    if not possible:
+        click.secho("── scenarios: left out, since hosts need root on Debian or Ubuntu", fg="yellow")
+    return possible
 
 
 def need_pgbouncer() -> None:

@@ -29,6 +29,11 @@ options:
     description: Name of the bootstrap superuser.
     type: str
     default: postgres
+  wal_dir:
+    description:
+      - Folder for the write-ahead log, on a filesystem of its own; it exists, belongs to O(os_user), and is empty.
+      - Looked at only when the cluster is made.
+    type: path
 attributes:
   check_mode:
     support: full
@@ -51,12 +56,15 @@ version:
   returned: always
 """
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.dbhost import os_user
+
+WAL_ENTRY = re.compile(r"[0-9A-F]{24}|archive_status|summaries")
 
 
 def observe(data_dir: Path) -> str:
@@ -78,6 +86,7 @@ def initdb(params: dict[str, Any], unfinished: Path) -> str:
         "--data-checksums",
         "--auth-local=peer",
         "--auth-host=scram-sha-256",
+        *([f"--waldir={params['wal_dir']}"] if params["wal_dir"] else []),
     ]
     ended = os_user.run(params["os_user"], command)
     return "" if ended.returncode == 0 else ended.stderr.strip()
@@ -93,7 +102,19 @@ def move_up(unfinished: Path, data_dir: Path) -> None:
 def remove_remains(data_dir: Path) -> None:
     """Whatever lies in a folder without PG_VERSION was left by a run cut short while it moved the cluster up."""
     for entry in data_dir.iterdir():
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        remove(entry)
+
+
+def remove_wal_remains(wal_dir: Path) -> None:
+    """The same for a log's folder, unless there is anything in it but a log: then initdb will refuse it."""
+    entries = list(wal_dir.iterdir())
+    if all(WAL_ENTRY.fullmatch(entry.name) for entry in entries):
+        for entry in entries:
+            remove(entry)
+
+
+def remove(entry: Path) -> None:
+    shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
 def main() -> None:
@@ -103,6 +124,7 @@ def main() -> None:
             "data_dir": {"type": "path", "required": True},
             "os_user": {"type": "str", "required": True},
             "superuser": {"type": "str", "default": "postgres"},
+            "wal_dir": {"type": "path"},
         },
         supports_check_mode=True,
     )
@@ -112,6 +134,8 @@ def main() -> None:
         unfinished = data_dir / "unfinished"
         with os_user.acting_as(user):
             remove_remains(data_dir)
+            if module.params["wal_dir"]:
+                remove_wal_remains(Path(module.params["wal_dir"]))
         failure = initdb(module.params, unfinished)
         if failure:
             module.fail_json(msg=f"initdb failed: {failure}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import time
@@ -100,7 +101,10 @@ def processes_of(fleet: Fleet, within_s: float) -> list[str]:
 
 def _processes_of(fleet: Fleet) -> list[str]:
     found = []
+    own = _ancestors()
     for folder in Path("/proc").glob("[0-9]*"):
+        if folder.name in own:
+            continue
         try:
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             cgroup = (folder / "cgroup").read_text()
@@ -108,4 +112,13 @@ def _processes_of(fleet: Fleet) -> list[str]:
             continue
         if fleet.names.cgroup in cgroup or fleet.names.tag in command or str(fleet.folder) in command:
             found.append(f"{folder.name} {command}")
+    return found
+
+
+def _ancestors() -> set[str]:
+    """This process and those that wait for it, which may well name the fleet they look for."""
+    found, pid = set(), str(os.getpid())
+    while pid != "0":
+        found.add(pid)
+        pid = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
     return found

@@ -160,6 +160,17 @@ def test_a_role_documents_its_variables(path: Path) -> None:
     assert given <= documented
 
 
+def test_the_workers_inventory_says_all_that_its_playbooks_ask_of_a_host() -> None:
+    """Each variable that has a default in them is one that an operator may set in the inventory."""
+    asked: set[str] = set()
+    worker_roles = [path for path in (CHECKOUT / "roles").iterdir() if path.name.startswith(("tenant_", "pgbouncer_"))]
+    playbooks = [path for path in PLAYBOOKS if path.name not in ("host.yml", "control_plane.yml")]
+    for path in [*playbooks, *(file for role in worker_roles for file in role.glob("defaults/*.yml"))]:
+        asked |= set(re.findall(r"\b(\w+) \| default\(", path.read_text(encoding="utf-8")))
+    said = yaml.safe_load((CHECKOUT / "roles/control_plane/vars/main.yml").read_text())["control_plane_passed_on"]
+    assert {name for name in asked if name.startswith(("dbhost_", "postgres_", "pgbouncer_"))} - set(said) == set()
+
+
 def test_hosts_know_nothing_of_users() -> None:
     words = re.compile(r"\b(webapp|flask|sqlalchemy|stripe|api key|invoice|customer)\b", re.IGNORECASE)
     folders = ("playbooks", "roles", "agent_modules")

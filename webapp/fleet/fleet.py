@@ -121,6 +121,7 @@ class Fleet:
             for machine in machines:
                 machine.wait_stopped(STOP_TIMEOUT_S)
             teardown.sweep(self.names)
+            foundation.keep_packages(self.names, self.images)
             if purge:
                 foundation.remove(self.names)
 

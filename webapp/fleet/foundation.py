@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from webapp.fleet import image, keys, layer, network, packages_proxy
+from webapp.fleet import image, keys, layer, network, packages_proxy, packages_store
 from webapp.fleet.commands import Progress
 from webapp.fleet.machine import Machine
 from webapp.fleet.names import FleetNames
 from webapp.fleet.record import Record
+
+PACKAGES = "packages"  # beside the images, so that fleets that share those share them too
 
 
 def ensure(names: FleetNames, images: Path, known: Record, progress: Progress) -> Path:
@@ -17,7 +19,8 @@ def ensure(names: FleetNames, images: Path, known: Record, progress: Progress) -
     keys.ensure_key(names.admin_key_file, "dbhost-admin")
     keys.ensure_key(names.worker_key_file, "dbhost-worker")
     network.ensure_bridge(names, known)
-    packages_proxy.ensure_running(names.folder / "packages", f"{names.cgroup}/packages", known.bridge_address)
+    cache, store = names.folder / "packages", images / PACKAGES
+    packages_proxy.ensure_running(cache, f"{names.cgroup}/packages", known.bridge_address, store)
     proxy_url = packages_proxy.url(known.bridge_address)
     return image.ensure_image(images, f"{names.cgroup}/image", proxy_url, progress)
 
@@ -52,3 +55,9 @@ def remove(names: FleetNames) -> None:
         shutil.rmtree(names.folder / name, ignore_errors=True)
     for file in (names.record_file, names.known_hosts_file, names.inventory_file):
         file.unlink(missing_ok=True)
+
+
+def keep_packages(names: FleetNames, images: Path) -> None:
+    """What this fleet fetched is there for the next one."""
+    if images != names.folder / "images":
+        packages_store.give(names.folder / "packages/cache", images / PACKAGES)

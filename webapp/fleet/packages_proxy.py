@@ -8,7 +8,7 @@ import time
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from webapp.fleet import cgroups, processes
+from webapp.fleet import cgroups, packages_store, processes
 from webapp.fleet.commands import run
 from webapp.fleet.errors import FleetError
 
@@ -32,12 +32,13 @@ def url(address: IPv4Address) -> str:
     return f"http://{address}:{PACKAGES_PORT}"
 
 
-def ensure_running(folder: Path, cgroup: str, address: IPv4Address) -> None:
-    """Start the proxy on *address* unless it runs; return when it listens."""
+def ensure_running(folder: Path, cgroup: str, address: IPv4Address, store: Path) -> None:
+    """Start the proxy on *address* unless it runs, with the packages of *store*; return when it listens."""
     if _listens(address):
         return
     cgroups.remove(cgroup)
     _write_folders(folder, address)
+    packages_store.take(store, folder / "cache", OS_USER)
     processes.start(cgroup, "sh", str(processes.SCRIPTS / "proxy.sh"), str(folder), log_file=folder / "console.log")
     deadline = time.monotonic() + READY_WITHIN_S
     while not _listens(address):

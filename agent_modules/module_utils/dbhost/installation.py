@@ -24,6 +24,7 @@ class Installation:
     may_connect: bool
     open_databases: frozenset[str]
     loaded_at: float
+    counts_statements: bool = True
 
 
 WANTED_ATTRIBUTES = (True, True, True, False, False, False)
@@ -45,14 +46,15 @@ SELECT (SELECT array[rolcanlogin, rolcreaterole, rolcreatedb, rolsuper, rolrepli
              WHERE datname = ANY (%(own)s)
              AND EXISTS (SELECT FROM pg_catalog.aclexplode(coalesce(datacl, acldefault('d', datdba)))
                          WHERE grantee = 0)),
-       extract(epoch FROM pg_catalog.pg_conf_load_time())::float8
+       extract(epoch FROM pg_catalog.pg_conf_load_time())::float8,
+       EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'pg_stat_statements')
 """
 
 
 def observe(conn: psycopg.Connection, provisioner: str) -> Installation:
     parameters = {"role": provisioner, "own": list(OWN_DATABASES)}
     [row] = conn.execute(_OBSERVE, parameters).fetchall()
-    attributes, memberships, may_set, may_connect, open_databases, loaded_at = row
+    attributes, memberships, may_set, may_connect, open_databases, loaded_at, counts_statements = row
     return Installation(
         attributes=None if attributes is None else tuple(attributes),
         memberships=frozenset(memberships),
@@ -60,6 +62,7 @@ def observe(conn: psycopg.Connection, provisioner: str) -> Installation:
         may_connect=may_connect,
         open_databases=frozenset(open_databases),
         loaded_at=loaded_at,
+        counts_statements=counts_statements,
     )
 
 
@@ -85,6 +88,9 @@ def changes(current: Installation, provisioner: str, files_changed_at: float) ->
     ]
     if not current.may_connect:
         wanted.append(sql.SQL("GRANT CONNECT ON DATABASE postgres TO {}").format(role))
+    if not current.counts_statements:
+        # Of the cluster's own database, which no tenant enters: what it counts is for the superuser.
+        wanted.append(sql.SQL("CREATE EXTENSION pg_stat_statements WITH SCHEMA public").format())
     if files_changed_at > current.loaded_at:
         wanted.append(sql.SQL("SELECT pg_catalog.pg_reload_conf()").format())
     return wanted
