@@ -88,7 +88,7 @@ def doctor_command(as_json: bool) -> None:
 
 
 @click.command("test")
-@click.argument("tier", type=click.Choice(["fast", "all"]), default="all")
+@click.argument("tier", type=click.Choice(["fast", "all", "scenarios"]), default="all")
 def test_command(tier: str) -> None:
     """Run the checks and the tests; `fast` leaves out browsers and whole stacks."""
     from webapp import devtools

@@ -20,6 +20,8 @@ PYTHON = sys.executable
 PGBOUNCER = "DBHOST_PGBOUNCER_BIN"
 SCENARIO_HOME = "DBHOST_SCENARIO_HOME"
 SCENARIOS = ("host", "databases", "faults")
+# The other two take about five minutes each, more than a run of everything has to spare.
+SCENARIOS_OF_ALL = ("databases",)
 FAST = "not stack and not browser and not slow"
 
 LINTS: dict[str, list[str]] = {
@@ -62,7 +64,9 @@ def pytest(*arguments: str) -> list[str]:
 
 
 def test(tier: str) -> bool:
-    """Tier `fast` (lint and the fast tests) or `all`; the fast ones first, so that a mistake is told early."""
+    """Tier `fast` (lint and the fast tests), `all`, or `scenarios`; the fast ones first: a mistake is told early."""
+    if tier == "scenarios":
+        return fleet_is_possible() and scenarios(SCENARIOS)
     need_pgbouncer()
     processes = str(min(4, os.cpu_count() or 1))
     steps: list[Callable[[], bool]] = [
@@ -77,16 +81,16 @@ def test(tier: str) -> bool:
                 pytest("-n", processes, "--dist", "loadfile", "-m", "(slow or browser) and not stack"),
             ),
             lambda: step("whole stacks", pytest("-m", "stack")),
-            *([scenarios] if fleet_is_possible() else []),
+            *([lambda: scenarios(SCENARIOS_OF_ALL)] if fleet_is_possible() else []),
         ]
     outcomes = [check() for check in steps]
     return all(outcomes)
 
 
-def scenarios() -> bool:
-    """The molecule scenarios, one after the other: real hosts, made by the production roles."""
+def scenarios(names: tuple[str, ...]) -> bool:
+    """Molecule scenarios, one after the other: real hosts, made by the production roles."""
     with tempfile.TemporaryDirectory(prefix="dbhost-scenarios-") as home:
-        return all([scenario(name, Path(home)) for name in SCENARIOS])  # noqa: C419  # each, also after a failure
+        return all([scenario(name, Path(home)) for name in names])  # noqa: C419  # each, also after a failure
 
 
 def scenario(name: str, home: Path) -> bool:
