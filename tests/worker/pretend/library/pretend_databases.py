@@ -38,6 +38,8 @@ def main() -> None:
         "connection_limit": {"type": "int"},
         "pool_size": {"type": "int"},
         "pool_mode": {"type": "str"},
+        "members": {"type": "list", "elements": "dict", "no_log": True},
+        "read_only": {"type": "bool"},
         "networks": {"type": "list", "elements": "str"},
         "disconnect": {"type": "bool"},
         "repair_ownership": {"type": "bool"},
