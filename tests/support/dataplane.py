@@ -241,6 +241,8 @@ class DataPlane:
                 "dbhost_service_manager": "supervisor",
                 "postgres_shared_buffers_mb": 128,  # the defaults size it by expressions
                 "postgres_maintenance_work_mem_mb": 64,
+                "postgres_max_wal_size_mb": 1024,
+                "postgres_max_connections": 400,
                 "postgres_os_user": self.user,
                 "postgres_provisioner_os_users": sorted({self.user, "root"}),
                 "postgres_tenant_os_users": [self.dump_user],
