@@ -40,7 +40,8 @@ SELECT wanted.name,
        ARRAY(SELECT DISTINCT coalesce(g.rolname::text, 'public')
                FROM aclexplode(a.acl) AS acl LEFT JOIN pg_catalog.pg_roles AS g ON g.oid = acl.grantee
               WHERE acl.grantee <> d.datdba AND (acl.grantee IS DISTINCT FROM r.oid OR acl.is_grantable)
-                AND NOT (acl.grantee = v.oid AND acl.privilege_type = 'CONNECT' AND NOT acl.is_grantable)) AS others,
+                AND NOT (acl.grantee IS NOT DISTINCT FROM v.oid  -- without viewers v.oid is null
+                         AND acl.privilege_type = 'CONNECT' AND NOT acl.is_grantable)) AS others,
        v.oid IS NOT NULL AS viewers,
        ARRAY(SELECT acl.privilege_type FROM aclexplode(a.acl) AS acl WHERE acl.grantee = v.oid) AS viewers_grants,
        (SELECT pg_catalog.count(*) FROM backends AS b WHERE b.usesysid = r.oid OR b.datid = d.oid)::int AS backends
