@@ -122,7 +122,7 @@ def test_in_the_foreground_an_interrupt_stops_it(stack: Stack) -> None:
     assert process.stdout is not None
     wait_for("it says that it is ready", lambda: "DBHost is ready" in (process.stdout or [""]).readline(), 120)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=150)
     assert process.returncode == 0
     assert living(stack.home) == []
 
