@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from webapp.fleet import FleetError, FleetHost, inventory, record, system_packages
+from webapp.fleet.machine import is_init
 from webapp.fleet.names import MAX_HOSTS, RANGES, FleetNames, free_network
 
 LONGEST_INTERFACE_NAME = 15
@@ -62,3 +64,9 @@ def test_who_is_not_root_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(FleetError, match="need root"):
         system_packages.require_machine()
+
+
+def test_only_number_one_of_a_namespace_is_its_init() -> None:
+    assert is_init(1)
+    assert not is_init(os.getpid())
+    assert not is_init(2**22 + 1)

@@ -49,8 +49,8 @@ class Machine:
 
     def init_pid(self) -> int | None:
         """The process id, as this machine sees it, of the host's init."""
-        pids = cgroups.processes(f"{self.cgroup}/machine/payload/init.scope")
-        return min(pids) if pids else None
+        scope = cgroups.processes(f"{self.cgroup}/machine/payload/init.scope")
+        return next((pid for pid in scope if is_init(pid)), None)
 
     def switch_on(self) -> None:
         """Boot; returns at once. What a power cut left of the last run is cleared first."""
@@ -121,3 +121,12 @@ class Machine:
         if init is not None:
             with suppress(ProcessLookupError):
                 os.kill(init, what)
+
+
+def is_init(pid: int) -> bool:
+    """Whether the process is number 1 of its own namespace. The lowest number says nothing once numbers wrap around."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return any(line.startswith("NSpid:") and line.split()[-1] == "1" for line in status.splitlines())
