@@ -36,6 +36,7 @@ def test_change(admin: Caller, shop: Database, session: Session) -> None:
     assert [event.action for event in events] == ["host.update", "host.offline"]
     assert events[0].actor_label.startswith("root@example.com")
     assert admin.patch("/api/v1/hosts/db1", {}).get_json()["state"] == "offline"
+    assert admin.patch("/api/v1/hosts/db1", {"capacity": 507.0}).get_json()["capacity"] == 507
 
 
 def test_what_is_refused(admin: Caller, host: Host, session: Session) -> None:

@@ -116,13 +116,18 @@ def test_killed_on_its_way_it_converges_the_next_time(stack: Stack, seconds: int
 
 
 def test_in_the_foreground_an_interrupt_stops_it(stack: Stack) -> None:
+    # Started in the background of a shell, these tests and all that they start would ignore the signal.
     process = subprocess.Popen(
-        [CHECKOUT / "dbhost", "up"], env=stack.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ["env", "--default-signal=INT", CHECKOUT / "dbhost", "up"],
+        env=stack.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     assert process.stdout is not None
     wait_for("it says that it is ready", lambda: "DBHost is ready" in (process.stdout or [""]).readline(), 120)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=150)
+    process.communicate(timeout=60)
     assert process.returncode == 0
     assert living(stack.home) == []
 

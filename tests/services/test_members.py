@@ -13,9 +13,18 @@ from webapp.services.actors import SYSTEM, Actor
 from webapp.services.errors import Conflict, DatabaseNotFound, MemberNotFound, NotFound, ValidationFailed
 
 MAY = {
-    "admin": {"view", "credentials", "operate", "reset_password", "list_backups", "download_backups", "clone"},
-    "developer": {"view", "credentials", "list_backups", "download_backups"},
-    "viewer": {"view"},
+    "admin": {
+        "view",
+        "member",
+        "credentials",
+        "operate",
+        "reset_password",
+        "list_backups",
+        "download_backups",
+        "clone",
+    },
+    "developer": {"view", "member", "credentials", "list_backups", "download_backups"},
+    "viewer": {"view", "member"},
 }
 
 

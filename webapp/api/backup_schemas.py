@@ -2,11 +2,11 @@
 
 import uuid
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, RootModel
+from pydantic import AfterValidator, BaseModel, Field, RootModel
 
-from webapp.api.schemas import Answer, Body, DisplayName, Name, OperationOut, Query, no_nul
+from webapp.api.schemas import Answer, Body, DisplayName, Name, OperationOut, Query, Whole, no_nul
 from webapp.services.backup_schedules import EVERY_HOURS
 
 Kind = Literal["manual", "scheduled", "final", "safety"]
@@ -15,14 +15,6 @@ Filename = Annotated[
     AfterValidator(no_nul),
     Field(json_schema_extra={"pattern": r"^\d{8}_\d{6}\.sql\.gz$"}, examples=["20261124_020000.sql.gz"]),
 ]
-
-
-def _whole(value: Any) -> Any:
-    """JSON has one kind of number: 4.0 is as whole as 4."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-Whole = Annotated[int, BeforeValidator(_whole)]
 
 
 class BackupPath(BaseModel):

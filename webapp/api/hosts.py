@@ -1,7 +1,7 @@
 """Hosts by the API; for platform admins. A host is added by command: that takes an operator's rights on the machine."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from flask import Response
 from pydantic import AfterValidator, BaseModel, Field
@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from webapp.api import figures
 from webapp.api.auth import routes
 from webapp.api.responses import answer, cacheable, documented
-from webapp.api.schemas import Answer, Body, no_nul, rule
+from webapp.api.schemas import Answer, Body, Whole, no_defaults, no_nul, rule
 from webapp.http import current_actor, current_session
 from webapp.services import access, host_changes, host_details
 from webapp.services.host_details import HostDetails
@@ -22,18 +22,13 @@ class HostPath(BaseModel):
     name: Annotated[str, AfterValidator(no_nul), Field(json_schema_extra={"pattern": r"^[a-z0-9.-]+$"})]
 
 
-def _no_defaults(schema: dict[str, Any]) -> None:
-    for field in schema["properties"].values():
-        field.pop("default", None)
-
-
 class HostChanges(Body):
     """What is to change; a field that is not sent stays as it is."""
 
-    model_config = {"json_schema_extra": _no_defaults}
+    model_config = {"json_schema_extra": no_defaults}
 
     state: Literal["active", "draining", "offline"] = "active"
-    capacity: int = Field(0, ge=0, le=MAX_CAPACITY)
+    capacity: Whole = Field(0, ge=0, le=MAX_CAPACITY)
     region: Annotated[
         str, AfterValidator(rule(check_region)), Field(json_schema_extra={"pattern": f"^{REGION.pattern}$"})
     ] = ""

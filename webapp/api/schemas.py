@@ -64,6 +64,20 @@ def _no_default(schema: dict[str, Any]) -> None:
     schema.pop("default", None)
 
 
+def no_defaults(schema: dict[str, Any]) -> None:
+    """The same for every field of a body."""
+    for field in schema["properties"].values():
+        _no_default(field)
+
+
+def _whole(value: Any) -> Any:
+    """JSON has one kind of number: 4.0 is as whole as 4."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+
+
 class Body(BaseModel):
     """A request's body: exact types, no unknown fields."""
 
@@ -78,7 +92,7 @@ class NewDatabase(Body):
 class DatabaseChanges(Body):
     """What is to change; a field that is not sent stays as it is."""
 
-    model_config = ConfigDict(json_schema_extra=lambda schema: _no_default(schema["properties"]["displayName"]))
+    model_config = ConfigDict(json_schema_extra=no_defaults)
 
     display_name: DisplayName = ""
 
