@@ -5,7 +5,8 @@ from sqlalchemy.orm import Session
 
 from webapp.models import Database, Host
 from webapp.services import drift
-from webapp.services.drift import Finding, Findings, Lease
+from webapp.services.drift import Finding, Findings
+from webapp.services.leases import Lease
 
 ALTERED = 'ALTER ROLE "shop" CONNECTION LIMIT 40'
 

@@ -3,10 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from webapp.models import Host
-from webapp.services import sampling
+from webapp.models import Host, HostReport
+from webapp.services import leases, sampling
+from webapp.services.leases import Lease
 from webapp.services.reports import Report
 
 
@@ -42,10 +44,10 @@ def make_report(*databases: dict[str, Any], **values: Any) -> Report:
     return Report.model_validate({**defaults, **values})
 
 
-def lease(session: Session, host: Host) -> sampling.Lease:
+def lease(session: Session, host: Host) -> Lease:
     """The lease on *host*, whose report is due from now on."""
-    session.execute(sampling.ENROL)
-    now = sampling.text("UPDATE host_reports SET next_run_at = now() - interval '1 hour', leased_until = NULL")
+    leases.enrol(session, HostReport)
+    now = text("UPDATE host_reports SET next_run_at = now() - interval '1 hour', leased_until = NULL")
     session.execute(now)
     [found] = [one for one in sampling.take_due(session, 30, 100) if one.host_id == host.id]
     session.commit()

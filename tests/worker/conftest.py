@@ -1,5 +1,6 @@
 """A worker as a process of its own, over a playbook that only pretends."""
 
+import base64
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,12 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.support.rows import make_host
+from webapp.config import Settings
+from webapp.config import settings as configured_settings
 from webapp.models import Host, Operation
+from webapp.services.vault import vault
+from webapp.worker.hosts import Server, Shutdown
+from webapp.worker.workplace import Workplace
 
 PRETEND = Path(__file__).parent / "pretend"
 CHECKOUT = Path(__file__).parents[2]
@@ -119,3 +126,27 @@ def states(control_sessions: sessionmaker[Session]) -> Callable[[], dict[str, in
             return {row.state: row.count for row in rows}
 
     return count
+
+
+@pytest.fixture
+def out_of_reach(control_url: str, control_sessions: sessionmaker[Session], tmp_path: Path) -> Iterator[Server]:
+    """What a worker has in this process, with an inventory whose host nobody can reach."""
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text("database_hosts: {hosts: {local: {ansible_host: 127.0.0.1, ansible_port: 1}}}\n")
+    settings = Settings(database_url=control_url, inventory=str(inventory), home=tmp_path)
+    place = Workplace(tmp_path)
+    yield Server(settings, control_sessions, place, Shutdown(), "test")
+    place.close()
+
+
+@contextmanager
+def services_of(home: Path, monkeypatch: pytest.MonkeyPatch, **environment: str) -> Iterator[None]:
+    """Have the services of this process use *home*, with a key for passwords."""
+    key = base64.urlsafe_b64encode(os.urandom(32)).decode()
+    for name, value in {"DBHOST_HOME": str(home), "DBHOST_ENCRYPTION_KEYS": key, **environment}.items():
+        monkeypatch.setenv(name, value)
+    for cached in (configured_settings, vault):
+        cached.cache_clear()
+    yield
+    for cached in (configured_settings, vault):
+        cached.cache_clear()

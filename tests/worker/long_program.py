@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 from tests.worker.program import run
 from webapp.models import Database, Operation
 from webapp.services import long_operations
-from webapp.worker.long.job import Done, LongJob, Refused, failure_of
+from webapp.worker.long.job import Done, LongJob, Refused
 from webapp.worker.long.kinds import WORK
-from webapp.worker.report import Failure
+from webapp.worker.report import Failure, failed_run
 
 PLAYBOOK = str(Path(__file__).parent / "pretend" / "long.yml")
 
@@ -30,7 +30,7 @@ def word(job: LongJob, number: int) -> str:
     """What one play reported."""
     outcome = job.play(PLAYBOOK, job.operation.params.get("host", "local"), {"pretend_word": f"word-{number}"})
     if not outcome.ok:
-        raise Refused(failure_of(outcome))
+        raise Refused(failed_run(outcome.failed_step))
     return str(outcome.reports["Report the work"]["msg"])
 
 

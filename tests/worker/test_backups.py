@@ -1,10 +1,8 @@
 """Backups by real workers over playbooks that pretend: what each kind does, and what is there after a failure."""
 
-import base64
 import gzip
 import hashlib
 import json
-import os
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -13,14 +11,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tests.support.rows import make_database, make_endpoint, make_user
-from tests.worker.conftest import Workers, wait_until
+from tests.worker.conftest import Workers, services_of, wait_until
 from tests.worker.test_kill import kill
-from webapp.config import settings
 from webapp.models import Backup, Database, Host, Operation, WebhookDelivery
 from webapp.services import backups, clones, deletions, downloads, drills, imports, spool
 from webapp.services.actors import SYSTEM, Actor
 from webapp.services.databases import DatabaseSpec
-from webapp.services.vault import vault
 
 Ended = Callable[[Operation, str], None]
 FAILED = {"code": "dump_failed", "message": "pg_dump ended early.", "retryable": False, "step": "Dump"}
@@ -29,14 +25,8 @@ FAILED = {"code": "dump_failed", "message": "pg_dump ended early.", "retryable":
 @pytest.fixture(autouse=True)
 def configured(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The services of this process see the workers' home."""
-    monkeypatch.setenv("DBHOST_HOME", str(workers.home))
-    monkeypatch.setenv("DBHOST_FINAL_BACKUPS", "true")
-    monkeypatch.setenv("DBHOST_ENCRYPTION_KEYS", base64.urlsafe_b64encode(os.urandom(32)).decode())
-    for cached in (settings, vault):
-        cached.cache_clear()
-    yield
-    for cached in (settings, vault):
-        cached.cache_clear()
+    with services_of(workers.home, monkeypatch, DBHOST_FINAL_BACKUPS="true"):
+        yield
 
 
 @pytest.fixture

@@ -1,27 +1,24 @@
 """The worker finds what somebody changed on a host by hand, by the real playbooks, and repairs what is asked for."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
 from sqlalchemy import select
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 from tests.support.dataplane import DataPlane, verifier
 from tests.support.rows import make_database, make_user
 from tests.worker.conftest import Workers, wait_until
-from webapp.config import Settings
 from webapp.models import Database, Difference, Host, HostCheck, Operation, Run
 from webapp.services import differences, drift
 from webapp.services.actors import SYSTEM
 from webapp.worker import environment
-from webapp.worker.checker import Checker, findings, why
-from webapp.worker.hosts import Server, Shutdown
+from webapp.worker.checker import Checker, findings
+from webapp.worker.hosts import Server
 from webapp.worker.report import REPORT_TASK, Item
 from webapp.worker.runner import Outcome
-from webapp.worker.workplace import Workplace
 
 
 @pytest.fixture
@@ -107,16 +104,11 @@ def test_a_drift_made_by_hand_is_found_and_repaired(
 
 
 @pytest.fixture
-def checker(control_url: str, control_sessions: sessionmaker[Session], tmp_path: Path) -> Iterator[Checker]:
-    """A checker in this process whose inventory knows a host that nobody can reach."""
-    inventory = tmp_path / "hosts.yml"
-    inventory.write_text("database_hosts: {hosts: {local: {ansible_host: 127.0.0.1, ansible_port: 1}}}\n")
-    settings = Settings(database_url=control_url, inventory=str(inventory), home=tmp_path)
-    place = Workplace(tmp_path)
-    running = Checker(Server(settings, control_sessions, place, Shutdown(), "test"))
+def checker(out_of_reach: Server) -> Iterator[Checker]:
+    """A checker in this process."""
+    running = Checker(out_of_reach)
     yield running
     running.close()
-    place.close()
 
 
 def test_a_host_out_of_reach_is_said_to_be(
@@ -165,7 +157,7 @@ def test_what_could_not_be_looked_at_is_no_difference() -> None:
     ],
 )
 def test_why_there_is_no_finding(outcome: Outcome, sentence: str) -> None:
-    assert why(outcome) == sentence
+    assert outcome.why("check") == sentence
 
 
 def test_the_repaired_database_takes_its_clients(dataplane: DataPlane, made: list[Database]) -> None:

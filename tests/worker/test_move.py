@@ -1,7 +1,5 @@
 """Moving a database between two real hosts (PostgreSQL and PgBouncer each), killed before and after each play."""
 
-import base64
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -18,15 +16,16 @@ from agent_modules.module_utils.dbhost import dump_options
 from tests.support import dumps
 from tests.support.dataplane import DataPlane, running, verifier
 from tests.support.rows import make_database, make_user
-from webapp.config import Settings, settings
+from tests.worker.conftest import services_of
+from webapp.config import Settings
 from webapp.models import Database, Host, Operation
 from webapp.models.operations import FENCES
 from webapp.services import moves
 from webapp.services.actors import SYSTEM
 from webapp.services.errors import Conflict, DatabaseNotActive, HostNotFound, HostUnavailable, OperationInProgress
-from webapp.services.vault import vault
 from webapp.worker import settle
 from webapp.worker.claim import load
+from webapp.worker.hosts import Server, Shutdown
 from webapp.worker.long.job import Done, LongJob, Refused
 from webapp.worker.long.moves import move
 from webapp.worker.report import Item
@@ -100,13 +99,8 @@ def planes() -> Iterator[dict[str, DataPlane]]:
 
 @pytest.fixture(autouse=True)
 def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("DBHOST_HOME", str(tmp_path))
-    monkeypatch.setenv("DBHOST_ENCRYPTION_KEYS", base64.urlsafe_b64encode(os.urandom(32)).decode())
-    for cached in (settings, vault):
-        cached.cache_clear()
-    yield
-    for cached in (settings, vault):
-        cached.cache_clear()
+    with services_of(tmp_path, monkeypatch):
+        yield
 
 
 @pytest.fixture
@@ -137,7 +131,8 @@ def attempt(sessions: sessionmaker[Session], operation_id: uuid.UUID, hosts: Hos
         session.execute(update(Operation).where(Operation.id == operation_id).values(**running))
         session.commit()
         [operation] = load(session, [operation_id])
-        job = Job(operation, uuid.uuid4(), fence, Settings(), sessions, None, lambda: None, "", None)  # type: ignore[arg-type]
+        server = Server(Settings(), sessions, None, Shutdown(), "test")  # type: ignore[arg-type]
+        job = Job(operation, fence, server, lambda: None, None)  # type: ignore[arg-type]
         job.hosts = hosts
     done = move(job)
     with sessions() as session:

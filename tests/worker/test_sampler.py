@@ -1,22 +1,19 @@
 """The worker reports on its hosts by the real playbook, beside the operations and without being one."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, text
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 from tests.support.dataplane import DataPlane, verifier
 from tests.support.reports import keep, make_report
 from tests.support.rows import create_many, make_database, make_user
 from tests.worker.conftest import Workers, wait_until
-from webapp.config import Settings
 from webapp.models import Database, DatabaseFigures, Host, HostReport, Operation, Run
-from webapp.worker.hosts import Server, Shutdown
+from webapp.worker.hosts import Server
 from webapp.worker.runner import Outcome
-from webapp.worker.sampler import Sampler, why
-from webapp.worker.workplace import Workplace
+from webapp.worker.sampler import Sampler
 
 
 @pytest.fixture
@@ -66,16 +63,11 @@ def test_work_goes_on_while_hosts_are_reported_on(workers: Workers, host: Host, 
 
 
 @pytest.fixture
-def sampler(control_url: str, control_sessions: sessionmaker[Session], tmp_path: Path) -> Iterator[Sampler]:
-    """A sampler in this process whose inventory knows a host that nobody can reach."""
-    inventory = tmp_path / "hosts.yml"
-    inventory.write_text("database_hosts: {hosts: {local: {ansible_host: 127.0.0.1, ansible_port: 1}}}\n")
-    settings = Settings(database_url=control_url, inventory=str(inventory), home=tmp_path)
-    place = Workplace(tmp_path)
-    made = Sampler(Server(settings, control_sessions, place, Shutdown(), "test"))
+def sampler(out_of_reach: Server) -> Iterator[Sampler]:
+    """A sampler in this process."""
+    made = Sampler(out_of_reach)
     yield made
     made.close()
-    place.close()
 
 
 def test_a_host_out_of_reach_keeps_its_last_report(
@@ -107,4 +99,4 @@ def test_a_host_out_of_reach_keeps_its_last_report(
     ],
 )
 def test_why_there_is_no_report(outcome: Outcome, sentence: str) -> None:
-    assert why(outcome) == sentence
+    assert outcome.why("report") == sentence

@@ -93,7 +93,7 @@ def _find(session: Session, actor: Actor, difference_id: uuid.UUID) -> Differenc
 
 def _any_database(session: Session, host_id: uuid.UUID) -> Database:
     """A database whose converge writes the host's files anew, as any does."""
-    settled = drift.settled(session, host_id)
+    settled = drift.settled(session, host_id, drift.live(session, host_id))
     if not settled:
         raise Conflict("No database of this host is free to be converged; the next one writes the files anew.")
     return settled[0]

@@ -3,53 +3,20 @@
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
-from typing import Any, cast
 
-from sqlalchemy import CursorResult, case, delete, func, select, text, update
+from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session, selectinload
 
-from webapp.models import Database, Difference, Host, HostCheck, Operation
+from webapp.models import Database, Difference, HostCheck, Operation
+from webapp.services import leases
+from webapp.services.leases import Lease
 
 # A check that failed is tried again sooner than one that found nothing.
 AGAIN_S = 300.0
 # What is sent of a database besides its row.
 WANTED = selectinload(Database.allowlist), selectinload(Database.members)
 OPEN = Operation.state.in_(("queued", "running"))
-
-ENROL = text("""
-    INSERT INTO host_checks (host_id)
-    SELECT id FROM hosts
-    WHERE removed_at IS NULL AND NOT EXISTS (SELECT FROM host_checks WHERE host_id = hosts.id)
-    ON CONFLICT DO NOTHING
-""")
-# As with reports, a host that works is looked at later, but not for ever.
-DUE = text("""
-    UPDATE host_checks
-    SET leased_until = now() + make_interval(secs => :lease_s), next_check_at = now() + make_interval(secs => :every_s)
-    WHERE host_id IN (
-        SELECT due.host_id FROM host_checks AS due JOIN hosts ON hosts.id = due.host_id
-        WHERE hosts.state IN ('active', 'draining') AND hosts.key_refused_at IS NULL AND due.next_check_at <= now()
-          AND (due.leased_until IS NULL OR due.leased_until <= now())
-          AND (due.next_check_at <= now() - make_interval(secs => :every_s) OR NOT EXISTS (
-              SELECT FROM operations WHERE operations.host_id = due.host_id AND lane = 'converge'
-              AND (state = 'running' OR (state = 'queued' AND next_attempt_at <= now()))
-          ))
-        ORDER BY due.next_check_at LIMIT :limit FOR UPDATE OF due SKIP LOCKED
-    )
-    RETURNING host_id, leased_until, now() AS began_at
-""")
-
-
-@dataclass(frozen=True)
-class Lease:
-    """The right to check one host, until then; what comes under a lease that was lost is not kept."""
-
-    host_id: uuid.UUID
-    host_name: str
-    until: datetime
-    began_at: datetime
 
 
 @dataclass(frozen=True)
@@ -77,10 +44,8 @@ class Findings:
 
 def take_due(session: Session, every_s: float, lease_s: float, limit: int) -> list[Lease]:
     """Lease up to *limit* hosts whose check is due. The caller commits before it looks at them."""
-    session.execute(ENROL)
-    taken = session.execute(DUE, {"lease_s": lease_s, "every_s": every_s, "limit": limit}).all()
-    names = {row.id: row.name for row in session.execute(select(Host.id, Host.name))}
-    return [Lease(row.host_id, names[row.host_id], row.leased_until, row.began_at) for row in taken]
+    schedule = leases.Schedule(every_s, lease_s, leases.UNDER_WAY & (Operation.lane == "converge"))
+    return leases.take_due(session, HostCheck, HostCheck.next_check_at, schedule, limit)
 
 
 def live(session: Session, host_id: uuid.UUID) -> list[Database]:
@@ -89,15 +54,15 @@ def live(session: Session, host_id: uuid.UUID) -> list[Database]:
     return list(session.scalars(query.order_by(Database.name).options(*WANTED)).unique())
 
 
-def settled(session: Session, host_id: uuid.UUID) -> list[Database]:
-    """Those of the host's live databases that no operation is about to change."""
+def settled(session: Session, host_id: uuid.UUID, databases: Iterable[Database]) -> list[Database]:
+    """Those of the host's *databases* that no operation is about to change."""
     busy = set(session.scalars(select(Operation.database_id).where(Operation.host_id == host_id, OPEN)))
-    return [database for database in live(session, host_id) if database.id not in busy]
+    return [database for database in databases if database.id not in busy]
 
 
 def ask_for_check(session: Session, host_id: uuid.UUID | None = None) -> None:
     """Make the check of one host, or of all, due now."""
-    session.execute(ENROL)
+    leases.enrol(session, HostCheck)
     due = update(HostCheck).values(next_check_at=func.now())
     session.execute(due if host_id is None else due.where(HostCheck.host_id == host_id))
 
@@ -105,7 +70,7 @@ def ask_for_check(session: Session, host_id: uuid.UUID | None = None) -> None:
 def fail(session: Session, lease: Lease, error: str) -> bool:
     """Note why there is nothing new; what was found before stays. False if the lease was lost."""
     soon = func.least(HostCheck.next_check_at, func.now() + func.make_interval(0, 0, 0, 0, 0, 0, AGAIN_S))
-    return _end(session, lease, error=error, next_check_at=soon)
+    return leases.end(session, HostCheck, lease, error=error, next_check_at=soon)
 
 
 def keep(session: Session, lease: Lease, findings: Findings) -> bool:
@@ -114,12 +79,13 @@ def keep(session: Session, lease: Lease, findings: Findings) -> bool:
     A database that something changed during the check keeps its old finding until the next one; so do PgBouncer's
     files if the host had work meanwhile.
     """
-    if not _end(session, lease, error=findings.error, checked_at=func.now()):
+    if not leases.end(session, HostCheck, lease, error=findings.error, checked_at=func.now()):
         return False
-    known = {database.name: database.id for database in live(session, lease.host_id)}
+    here = live(session, lease.host_id)
+    known = {database.name: database.id for database in here}
     looked_at = {
         database.name
-        for database in settled(session, lease.host_id)
+        for database in settled(session, lease.host_id, here)
         if findings.generations.get(database.name, -1) == database.generation
     }
     kinds = findings.kinds - ({"files"} if _worked_meanwhile(session, lease) else set())
@@ -132,12 +98,6 @@ def keep(session: Session, lease: Lease, findings: Findings) -> bool:
 def converged(session: Session, database_id: uuid.UUID) -> None:
     """Forget what differed about a database that has just been made what it should be."""
     session.execute(delete(Difference).where(Difference.database_id == database_id))
-
-
-def _end(session: Session, lease: Lease, **values: Any) -> bool:
-    mine = update(HostCheck).where(HostCheck.host_id == lease.host_id, HostCheck.leased_until == lease.until)
-    done = cast(CursorResult[Any], session.execute(mine.values(leased_until=None, **values)))
-    return done.rowcount == 1
 
 
 def _worked_meanwhile(session: Session, lease: Lease) -> bool:

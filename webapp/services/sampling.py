@@ -3,41 +3,21 @@
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import CursorResult, func, insert, select, text, update
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from webapp.models import Database, DatabaseFigures, DatabaseSample, Host, HostReport
+from webapp.models import Database, DatabaseFigures, DatabaseSample, HostReport
+from webapp.services import leases
+from webapp.services.leases import Lease
 from webapp.services.reports import DatabaseReport, Report
 
 LEASE_S = 120.0
 # A report may take a tenth of the time at most, however many databases there are to measure.
 REST = 9.0
 
-ENROL = text("""
-    INSERT INTO host_reports (host_id)
-    SELECT id FROM hosts
-    WHERE removed_at IS NULL AND NOT EXISTS (SELECT FROM host_reports WHERE host_id = hosts.id)
-    ON CONFLICT DO NOTHING
-""")
-# A host with work under way or waiting is looked at later, but not for ever: its clients may be in trouble.
-DUE = text("""
-    UPDATE host_reports
-    SET leased_until = now() + make_interval(secs => :lease_s), next_run_at = now() + make_interval(secs => :every_s)
-    WHERE host_id IN (
-        SELECT report.host_id FROM host_reports AS report JOIN hosts ON hosts.id = report.host_id
-        WHERE hosts.state IN ('active', 'draining') AND hosts.key_refused_at IS NULL AND report.next_run_at <= now()
-          AND (report.leased_until IS NULL OR report.leased_until <= now())
-          AND (report.next_run_at <= now() - make_interval(secs => :every_s) OR NOT EXISTS (
-              SELECT FROM operations WHERE operations.host_id = report.host_id
-              AND (state = 'running' OR (state = 'queued' AND next_attempt_at <= now()))
-          ))
-        ORDER BY report.next_run_at LIMIT :limit FOR UPDATE OF report SKIP LOCKED
-    )
-    RETURNING host_id, leased_until
-""")
 # Rows that somebody holds are left to the next report: measuring waits for nobody and blocks nobody.
 SIZES = text("""
     UPDATE databases SET size_bytes = measured.size_bytes
@@ -48,27 +28,15 @@ SIZES = text("""
 """)
 
 
-@dataclass(frozen=True)
-class Lease:
-    """The right to report on one host, until then; a report under a lease that was lost is not kept."""
-
-    host_id: uuid.UUID
-    host_name: str
-    until: datetime
-
-
 def take_due(session: Session, every_s: float, limit: int) -> list[Lease]:
     """Lease up to *limit* hosts whose report is due. The caller commits before it looks at them."""
-    session.execute(ENROL)
-    values = {"lease_s": LEASE_S, "every_s": every_s, "limit": limit}
-    taken = {row.host_id: row.leased_until for row in session.execute(DUE, values)}
-    names = session.execute(select(Host.id, Host.name).where(Host.id.in_(taken)))
-    return [Lease(row.id, row.name, taken[row.id]) for row in names]
+    schedule = leases.Schedule(every_s, LEASE_S)
+    return leases.take_due(session, HostReport, HostReport.next_run_at, schedule, limit)
 
 
 def fail(session: Session, lease: Lease, error: str) -> bool:
     """Note why there is no report; the last one stays, and grows old. False if the lease was lost."""
-    return _end(session, lease, error=error)
+    return leases.end(session, HostReport, lease, error=error)
 
 
 def keep(session: Session, lease: Lease, report: Report, took_s: float) -> bool:
@@ -83,17 +51,11 @@ def keep(session: Session, lease: Lease, report: Report, took_s: float) -> bool:
         "error": None,
         "next_run_at": func.greatest(HostReport.next_run_at, rested),
     }
-    if not _end(session, lease, **values):
+    if not leases.end(session, HostReport, lease, **values):
         return False
     if report.databases:
         _keep_databases(session, lease.host_id, _changes(report, previous), since)
     return True
-
-
-def _end(session: Session, lease: Lease, **values: Any) -> bool:
-    mine = update(HostReport).where(HostReport.host_id == lease.host_id, HostReport.leased_until == lease.until)
-    done = cast(CursorResult[Any], session.execute(mine.values(leased_until=None, **values)))
-    return done.rowcount == 1
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,6 @@
 """Check every host against the desired state on a schedule, beside the operations and without being one."""
 
-import uuid
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +9,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from webapp.services import drift, member_credentials
-from webapp.services.drift import Finding, Findings, Lease
-from webapp.worker import desired, environment, host_keys, inventories
+from webapp.services import drift
+from webapp.services.drift import Finding, Findings
+from webapp.services.leases import Lease
+from webapp.worker import desired, environment
 from webapp.worker.hosts import Server
 from webapp.worker.report import REPORT_TASK, Item
-from webapp.worker.runner import Job, Outcome, PlaybookRun
-from webapp.worker.steps import Unwatched
+from webapp.worker.runner import Job, Outcome
+from webapp.worker.slots import Slots
 
 STRANGERS = environment.CHECKOUT / "playbooks" / "strangers.yml"
 STRANGERS_TASK = "Report strangers"
@@ -43,31 +42,23 @@ class Checker:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._pool = ThreadPoolExecutor(HOSTS_AT_ONCE, thread_name_prefix="checker")
-        self._under_way: set[Future[None]] = set()
+        self._slots = Slots(HOSTS_AT_ONCE, "checker")
 
     def tick(self) -> None:
         """Start a check that is due; cheap when none is."""
         settings = self._server.settings
-        self._end_members()
-        self._under_way = {future for future in self._under_way if not future.done()}
-        free = HOSTS_AT_ONCE - len(self._under_way)
+        free = self._slots.free
         if not settings.check_every_s or not free or self._server.shutdown.asked:
             return
         with self._server.sessions() as session:
             leases = drift.take_due(session, settings.check_every_s, settings.run_timeout_s * LEASE_RUNS, free)
             session.commit()
-        self._under_way |= {self._pool.submit(self._check, lease) for lease in leases}
-
-    def _end_members(self) -> None:
-        """Queue what a membership's end left to be done while another operation was under way."""
-        with self._server.sessions() as session:
-            member_credentials.queue_changed(session)
-            session.commit()
+        for lease in leases:
+            self._slots.start(self._check, lease)
 
     def close(self) -> None:
         """Wait for what is under way; the shutdown ends it."""
-        self._pool.shutdown()
+        self._slots.close()
 
     def _check(self, lease: Lease) -> None:
         try:
@@ -85,28 +76,20 @@ class Checker:
     def _look(self, lease: Lease) -> Findings | str:
         """What differs on the host, or why that is not known."""
         with self._server.sessions() as session:
-            wanted = [desired.tenant_database(database) for database in drift.settled(session, lease.host_id)]
             live = drift.live(session, lease.host_id)
+            settled = drift.settled(session, lease.host_id, live)
+            wanted = [desired.tenant_database(database) for database in settled]
             roles = [member.credential.role for each in live for member in each.members if member.credential]
             known = [database.name for database in live] + roles
         checked = self._run(lease, self._server.playbook, {"tenant_databases": wanted}, check=True)
         if REPORT_TASK not in checked.reports:
-            return why(checked)
+            return checked.why("check")
         looked = self._run(lease, STRANGERS, {"known_databases": known})
         return findings(checked, looked)
 
     def _run(self, lease: Lease, playbook: Path, variables: dict[str, Any], *, check: bool = False) -> Outcome:
-        run_id, server = uuid.uuid4(), self._server
-        sources = inventories.current(server.settings, server.sessions, server.workplace)
-        timeout_s = server.settings.run_timeout_s
-        job = Job(run_id, playbook, sources, lease.host_name, variables, timeout_s=timeout_s, check=check)
-        folder = server.workplace.run_folder(run_id)
-        outcome = PlaybookRun(job, folder, Unwatched(), self._stop_reason, server.warm_socket()).run()
-        outcome.key_refused = outcome.unreachable and host_keys.refused(server.sessions, lease.host_name)
-        return outcome
-
-    def _stop_reason(self) -> str | None:
-        return "shutdown" if self._server.shutdown.asked else None
+        timeout_s = self._server.settings.run_timeout_s
+        return self._server.look(Job(playbook, lease.host_name, variables, timeout_s, check))
 
 
 def _keep(session: Session, lease: Lease, found: Findings | str) -> bool:
@@ -137,16 +120,6 @@ def read_strangers(result: Mapping[str, Any]) -> list[Stranger] | None:
         return [Stranger.model_validate(one) for one in result["strangers"]]
     except (KeyError, TypeError, ValidationError):
         return None
-
-
-def why(outcome: Outcome) -> str:
-    """Why a run brought no report, for a person."""
-    reasons: list[tuple[object, str]] = [
-        (outcome.unreachable, "The host cannot be reached."),
-        (outcome.stopped == "timeout", "The check took too long."),
-        (outcome.stopped, "The worker was stopped."),
-    ]
-    return next((sentence for holds, sentence in reasons if holds), "The host gave no report.")
 
 
 def _said(item: Item) -> list[str]:

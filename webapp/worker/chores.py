@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import structlog
@@ -10,7 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from webapp.services import audit_log, billing_events, subscriptions, user_deletions
+from webapp.services import audit_log, billing_events, member_credentials, subscriptions, user_deletions
+from webapp.worker.slots import Slots
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +28,8 @@ class Chore:
 
 
 CHORES = (
+    # Somebody whose membership ended waits for it.
+    Chore("end_member_credentials", 1, member_credentials.queue_changed),
     Chore("end_grace", 60, subscriptions.end_grace),
     Chore("purge_users", 60, user_deletions.purge),
     Chore("redact_audit_events", 600, audit_log.redact),
@@ -42,22 +44,21 @@ class Chores:
         self._sessions = sessions
         self._chores = chores
         self._next = dict.fromkeys((chore.name for chore in chores), 0.0)
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="chores")
-        self._under_way: Future[None] | None = None
+        self._slots = Slots(1, "chores")
 
     def tick(self) -> None:
         """Start the chores whose time has come, unless the last ones are still under way."""
-        if self._under_way is not None and not self._under_way.done():
+        if not self._slots.free:
             return
         now = time.monotonic()
         due = [chore for chore in self._chores if self._next[chore.name] <= now]
         if due:
             self._next |= {chore.name: now + chore.every_s for chore in due}
-            self._under_way = self._pool.submit(self._do, due)
+            self._slots.start(self._do, due)
 
     def close(self) -> None:
         """Wait for what is under way."""
-        self._pool.shutdown()
+        self._slots.close()
 
     def _do(self, due: list[Chore]) -> None:
         for chore in due:

@@ -4,13 +4,13 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from webapp.models import Operation, Run
+from webapp.models import Operation
 from webapp.worker import host_keys, retries, settle
 from webapp.worker.claim import Batch
-from webapp.worker.report import AGENT_ERROR, Failure, Item
+from webapp.worker.report import AGENT_ERROR, Failure, Item, failed_run
 from webapp.worker.runner import Outcome
 
 log = structlog.get_logger(__name__)
@@ -28,7 +28,8 @@ def finish(session: Session, batch: Batch, outcome: Outcome) -> None:
         result = outcome.results.get(operation.database.name)
         if not finish_one(session, batch.fence, operation, result, outcome, cancel=operation.id in asked):
             log.warning("result_refused", operation_id=str(operation.id), run_id=str(batch.run_id), fence=batch.fence)
-    end_run(session, batch, outcome)
+    state = "cancelled" if outcome.stopped == "cancel" else "succeeded" if outcome.ok else "failed"
+    settle.end_run(session, batch.run_id, state)
 
 
 def cancels(session: Session, batch: Batch) -> dict[Any, datetime | None]:
@@ -63,13 +64,4 @@ def missing(outcome: Outcome) -> Failure:
         return UNREACHABLE
     if outcome.stopped == "timeout":
         return TIMEOUT
-    step = outcome.failed_step
-    sentence = f"The run failed at the step “{step}”." if step else "The run ended without a result."
-    return Failure(AGENT_ERROR, sentence, retryable=True, step=step)
-
-
-def end_run(session: Session, batch: Batch, outcome: Outcome) -> None:
-    """Close the run, unless it was taken over."""
-    state = "cancelled" if outcome.stopped == "cancel" else "succeeded" if outcome.ok else "failed"
-    ended = update(Run).where(Run.id == batch.run_id, Run.fence == batch.fence, Run.state == "running")
-    session.execute(ended.values(state=state, ended_at=func.now()))
+    return failed_run(outcome.failed_step)

@@ -18,7 +18,7 @@ from webapp.worker import desired, environment, host_keys, inventories, task_cou
 from webapp.worker.claim import Batch, claim
 from webapp.worker.finish import finish
 from webapp.worker.runner import Job, Outcome, PlaybookRun
-from webapp.worker.steps import Steps
+from webapp.worker.steps import Steps, Unwatched
 from webapp.worker.workplace import Workplace
 
 CANCEL_POLL_S = 0.5
@@ -80,7 +80,6 @@ class Server:
             log.info("run_started", operations=[str(operation.id) for operation in batch.operations])
             started = time.monotonic()
             outcome = self.run(batch)
-            outcome.key_refused = outcome.unreachable and host_keys.refused(self.sessions, batch.host.name)
             with self.sessions() as session:
                 finish(session, batch, outcome)
                 session.commit()
@@ -90,16 +89,20 @@ class Server:
     def run(self, batch: Batch) -> Outcome:
         url = self.settings.database_url.get_secret_value()
         steps = Steps(url, batch.run_id, task_count.count(self.playbook, environment.ROLES))
-        job = Job(
-            run_id=batch.run_id,
-            playbook=self.playbook,
-            inventory=inventories.current(self.settings, self.sessions, self.workplace),
-            host=batch.host.name,
-            variables=desired.extra_vars(batch.operations),
-            timeout_s=self.settings.run_timeout_s,
-        )
-        folder = self.workplace.run_folder(batch.run_id)
-        return PlaybookRun(job, folder, steps, self.stop_reason(batch.fence), self.warm_socket()).run()
+        job = Job(self.playbook, batch.host.name, desired.extra_vars(batch.operations), self.settings.run_timeout_s)
+        return self.play(job, steps, self.stop_reason(batch.fence), batch.run_id)
+
+    def look(self, job: Job) -> Outcome:
+        """Play what no operation asked for: nobody watches its steps, and the shutdown ends it at once."""
+        return self.play(job, Unwatched(), lambda: "shutdown" if self.shutdown.asked else None)
+
+    def play(self, job: Job, steps: Steps, stop: Callable[[], str | None], run_id: uuid.UUID | None = None) -> Outcome:
+        """Play by the inventory as of now. A host that cannot be reached is asked whether its key is the pinned one."""
+        inventory = inventories.current(self.settings, self.sessions, self.workplace)
+        folder = self.workplace.run_folder(run_id or uuid.uuid4())
+        outcome = PlaybookRun(job, inventory, folder, steps, stop, self.warm_socket()).run()
+        outcome.key_refused = outcome.unreachable and host_keys.refused(self.sessions, job.host)
+        return outcome
 
     def stop_reason(self, fence: int) -> Callable[[], str | None]:
         """What the run asks between events: why it should end early, if it should."""

@@ -3,7 +3,6 @@
 import time
 import uuid
 from collections import defaultdict
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import structlog
 from sqlalchemy import delete, select
@@ -13,11 +12,11 @@ from sqlalchemy.orm import Session
 from webapp.gateways.object_store import ObjectStoreError, object_store
 from webapp.models import Backup
 from webapp.services import backup_expiry, backup_schedules, backups, spool
-from webapp.worker import environment, inventories
+from webapp.worker import environment
 from webapp.worker.hosts import Server
 from webapp.worker.long import restores
-from webapp.worker.runner import Job, PlaybookRun
-from webapp.worker.steps import Unwatched
+from webapp.worker.runner import Job
+from webapp.worker.slots import Slots
 
 DUE_EVERY_S = 5.0
 TIDY_EVERY_S = 60.0
@@ -32,21 +31,19 @@ class Keeper:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="keeper")
-        self._under_way: Future[None] | None = None
+        self._slots = Slots(1, "keeper")
         self._looked = self._tidied = float("-inf")
         self._lifecycle = False
 
     def tick(self) -> None:
         """Start what is due, unless the last of it is still under way."""
-        busy = self._under_way is not None and not self._under_way.done()
-        if not busy and not self._server.shutdown.asked and time.monotonic() - self._looked > DUE_EVERY_S:
+        if self._slots.free and not self._server.shutdown.asked and time.monotonic() - self._looked > DUE_EVERY_S:
             self._looked = time.monotonic()
-            self._under_way = self._pool.submit(self._guarded)
+            self._slots.start(self._guarded)
 
     def close(self) -> None:
         """Wait for what is under way; the shutdown ends it."""
-        self._pool.shutdown()
+        self._slots.close()
 
     def _guarded(self) -> None:
         try:
@@ -103,13 +100,8 @@ class Keeper:
 
     def _remove_on_host(self, host: str, listed: list[Backup]) -> bool:
         absent = [{"folder": str(backup.database_id), "filename": backup.filename} for backup in listed]
-        server, run_id = self._server, uuid.uuid4()
         variables = {"tenant_backup_files": {"absent": absent, "fetch": None}}
-        sources = inventories.current(server.settings, server.sessions, server.workplace)
-        playbook = environment.PLAYBOOKS / "backup_files.yml"
-        job = Job(run_id, playbook, sources, host, variables, timeout_s=TIMEOUT_S)
-        folder = server.workplace.run_folder(run_id)
-        outcome = PlaybookRun(job, folder, Unwatched(), self._stop_reason, server.warm_socket()).run()
+        outcome = self._server.look(Job(environment.PLAYBOOKS / "backup_files.yml", host, variables, TIMEOUT_S))
         told = outcome.reports.get(restores.FILES, {}).get("files") or {}
         removed = outcome.ok and not told.get("error")
         if not removed:
@@ -121,9 +113,6 @@ class Keeper:
             forget(session, [backup.id for backup in listed])
             session.commit()
         log.info("backups_removed", backups=len(listed))
-
-    def _stop_reason(self) -> str | None:
-        return "shutdown" if self._server.shutdown.asked else None
 
 
 def forget(session: Session, ids: list[uuid.UUID]) -> None:

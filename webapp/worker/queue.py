@@ -12,7 +12,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from webapp.services import doorbell
 from webapp.worker import reaper
-from webapp.worker.chores import Chores
 from webapp.worker.hosts import Server
 from webapp.worker.long.carrier import AT_ONCE, Carrier
 
@@ -42,7 +41,6 @@ class Queue:
         self._server = server
         self._beside = beside
         self._carrier = Carrier(server)
-        self._chores = Chores(server.sessions)
         self._answering: set[int] = set()
         self._forgotten = reaper.Forgotten()
         self.app = self._make_app()
@@ -103,7 +101,6 @@ class Queue:
             await asyncio.sleep(TICK_S)
             await asyncio.to_thread(self._guarded, self._tick)
             await asyncio.to_thread(self._guarded, self._carrier.tick)
-            self._chores.tick()
             for helper in self._beside:
                 await asyncio.to_thread(self._guarded, helper.tick)
 

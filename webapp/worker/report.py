@@ -27,6 +27,12 @@ class Failure:
     step: str | None = None
 
 
+def failed_run(step: str | None) -> Failure:
+    """Why a run as a whole went wrong, when it reports nothing better."""
+    sentence = f"The run failed at the step “{step}”." if step else "The run ended without a result."
+    return Failure(AGENT_ERROR, sentence, retryable=True, step=step)
+
+
 class ItemError(BaseModel):
     """What went wrong with one database, in the module's words."""
 

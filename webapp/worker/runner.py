@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from ansible_runner.runner import Runner
 from ansible_runner.utils import get_callback_dir
 
 from webapp.services.reports import Report
-from webapp.worker import environment, processes, report
+from webapp.worker import environment, host_keys, processes, report
 from webapp.worker.steps import Steps
 
 LOOK_S = 0.2
@@ -47,12 +46,10 @@ def fork_server_environment() -> dict[str, str]:
 class Job:
     """What to run, where, with what; *variables* may hold verifiers."""
 
-    run_id: uuid.UUID
     playbook: Path
-    inventory: Sequence[Path]
     host: str
     variables: dict[str, Any] = field(repr=False)
-    timeout_s: float = 600
+    timeout_s: float
     check: bool = False
 
 
@@ -60,7 +57,7 @@ class Job:
 class Outcome:
     """How a run ended. *stopped* is why it was ended early, by our own flag: the runner's would say `failed`.
 
-    *key_refused* is found out afterwards, by whoever ran it (`host_keys.refused`).
+    *key_refused* is found out afterwards, by `Server.play`.
     *reports* has the raw result of each task named "Report …", for whoever reads it by a model of its own.
     """
 
@@ -74,12 +71,31 @@ class Outcome:
     failed_step: str | None = None
     ok: bool = False
 
+    def why(self, what: str) -> str:
+        """Why a run for *what* brought no report, for a person."""
+        reasons: tuple[tuple[object, str], ...] = (
+            (self.key_refused, host_keys.WORDS),
+            (self.unreachable, "The host cannot be reached."),
+            (self.stopped == "timeout", f"The {what} took too long."),
+            (self.stopped, "The worker was stopped."),
+        )
+        return next((sentence for holds, sentence in reasons if holds), "The host gave no report.")
+
 
 class PlaybookRun:
     """One invocation: the private folder, the events, the early end."""
 
-    def __init__(self, job: Job, folder: Path, steps: Steps, stop: Callable[[], str | None], warm_socket: str) -> None:
+    def __init__(
+        self,
+        job: Job,
+        inventory: Sequence[Path],
+        folder: Path,
+        steps: Steps,
+        stop: Callable[[], str | None],
+        warm_socket: str,
+    ) -> None:
         self._job = job
+        self._inventory = inventory
         self._folder = folder
         self._steps = steps
         self._stop = stop
@@ -106,9 +122,9 @@ class PlaybookRun:
             private_data_dir=str(self._folder),
             project_dir=str(environment.CHECKOUT),
             playbook=str(self._job.playbook),
-            inventory=[str(source) for source in self._job.inventory],
+            inventory=[str(source) for source in self._inventory],
             limit=self._job.host,
-            ident=str(self._job.run_id),
+            ident=self._folder.name,
             fact_cache_type="none",
             quiet=True,
             cmdline="--check" if self._job.check else None,

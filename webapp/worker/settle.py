@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Update, func, select, update
 from sqlalchemy.orm import Session
 
-from webapp.models import Database, Operation
+from webapp.models import Database, Operation, Run
 from webapp.services import drift, long_operations, webhooks
 from webapp.worker import retries
 from webapp.worker.report import Failure
@@ -21,8 +21,7 @@ LOST = Failure("AGENT_ERROR", "The worker carrying this operation died several t
 
 def succeed(session: Session, operation: Operation, fence: int, changes: list[str]) -> bool:
     """Record that the host has what the operation wanted. False when *fence* is no longer its own."""
-    values = {"state": "succeeded", "changes": changes, "error_code": None, "error_message": None, "error_step": None}
-    if not _changed(session, _under(operation, fence).values(ended_at=func.now(), **values)):
+    if not _succeeded(session, operation, fence, changes):
         return False
     database = operation.database
     drift.converged(session, database.id)
@@ -41,8 +40,7 @@ def succeed_long(
     session: Session, operation: Operation, fence: int, changes: list[str], record: Callable[[Session], None]
 ) -> bool:
     """Record that a long operation is done, and what it brought. False when *fence* is no longer its own."""
-    values = {"state": "succeeded", "changes": changes, "error_code": None, "error_message": None, "error_step": None}
-    if not _changed(session, _under(operation, fence).values(ended_at=func.now(), **values)):
+    if not _succeeded(session, operation, fence, changes):
         return False
     record(session)
     session.refresh(operation)
@@ -117,6 +115,17 @@ def end_before_it_begins(session: Session, operation: Operation) -> bool:
     else:
         return False
     return True
+
+
+def end_run(session: Session, run_id: uuid.UUID | None, state: str) -> None:
+    """Close a run that is still under way; one that was taken over is closed already."""
+    under_way = update(Run).where(Run.id == run_id, Run.state == "running")
+    session.execute(under_way.values(state=state, ended_at=func.now()))
+
+
+def _succeeded(session: Session, operation: Operation, fence: int, changes: list[str]) -> bool:
+    values = {"state": "succeeded", "changes": changes, "error_code": None, "error_message": None, "error_step": None}
+    return _changed(session, _under(operation, fence).values(ended_at=func.now(), **values))
 
 
 def _end(session: Session, statement: Update) -> None:

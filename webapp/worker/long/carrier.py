@@ -5,7 +5,7 @@ import time
 import uuid
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from webapp.models import Operation, Run
@@ -30,23 +30,24 @@ class Carrier:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._slots = threading.BoundedSemaphore(AT_ONCE)
-        self._taken = 0
+        self._lock = threading.Lock()
+        self._under_way: set[uuid.UUID] = set()
 
     def carry(self, operation_id: uuid.UUID) -> None:
         """Carry the operation if it is due and a slot is free; otherwise it is rung for again."""
-        if self._server.shutdown.asked or not self._slots.acquire(blocking=False):
-            return
-        self._taken += 1
+        with self._lock:
+            if self._server.shutdown.asked or len(self._under_way) >= AT_ONCE:
+                return
+            self._under_way.add(operation_id)
         try:
             self._carry(operation_id)
         finally:
-            self._taken -= 1
-            self._slots.release()
+            with self._lock:
+                self._under_way.discard(operation_id)
 
     def tick(self) -> None:
         """Ring for what waits, as far as there are slots here."""
-        free = AT_ONCE - self._taken
+        free = AT_ONCE - len(self._under_way)
         if free > 0:
             with self._server.sessions() as session:
                 ring_silent(session, free)
@@ -65,7 +66,7 @@ class Carrier:
             ending = self._work(operation, run)
             with self._server.sessions() as session:
                 kept = self._settle(session, operation, run.fence, ending)
-                end_run(session, run, ending)
+                settle.end_run(session, run.id, run_state(ending))
                 session.commit()
             how = "done" if isinstance(ending, Done) else str(ending)
             log.info("long_ended", how=how, kept=kept, duration_s=round(time.monotonic() - started, 3))
@@ -91,13 +92,9 @@ class Carrier:
         server = self._server
         return LongJob(
             operation=operation,
-            run_id=run.id,
             fence=run.fence,
-            settings=server.settings,
-            sessions=server.sessions,
-            workplace=server.workplace,
+            server=server,
             stop=server.stop_reason(run.fence),
-            warm_socket=server.warm_socket(),
             steps=Steps(server.settings.database_url.get_secret_value(), run.id, 0),
         )
 
@@ -121,12 +118,10 @@ def cancel_asked(session: Session, operation: Operation) -> bool:
     return session.scalar(query) is not None
 
 
-def end_run(session: Session, run: Run, ending: Done | Failure | Stopped) -> None:
-    """Close the run, unless it was taken over."""
+def run_state(ending: Done | Failure | Stopped) -> str:
+    """How a run that ended so is closed."""
     cancelled = isinstance(ending, Stopped) and ending.reason == "cancel"
-    state = "succeeded" if isinstance(ending, Done) else "cancelled" if cancelled else "failed"
-    ended = update(Run).where(Run.id == run.id, Run.fence == run.fence, Run.state == "running")
-    session.execute(ended.values(state=state, ended_at=func.now()))
+    return "succeeded" if isinstance(ending, Done) else "cancelled" if cancelled else "failed"
 
 
 def innermost(error: BaseException) -> str:

@@ -2,7 +2,7 @@
 
 import uuid
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from webapp.models import Operation, Run
@@ -36,9 +36,7 @@ def claim(session: Session, operation_id: uuid.UUID, worker: str) -> tuple[Opera
     operation = session.scalar(query.with_for_update(of=Operation))
     if operation is None:
         return None
-    if operation.run_id is not None:
-        dead = update(Run).where(Run.id == operation.run_id, Run.state == "running")
-        session.execute(dead.values(state="abandoned", ended_at=func.now()))
+    settle.end_run(session, operation.run_id, "abandoned")
     if settle.end_before_it_begins(session, operation):
         return None
     if is_held(session, operation.host_id):

@@ -9,7 +9,8 @@ from webapp.models import Backup, Database, Host
 from webapp.services import webhooks
 from webapp.worker import desired
 from webapp.worker.long import dumps, restores
-from webapp.worker.long.job import Done, LongJob, Refused, failure_of
+from webapp.worker.long.job import Done, LongJob, Refused
+from webapp.worker.report import failed_run
 
 PLAYBOOK = "databases.yml"
 
@@ -58,7 +59,7 @@ def converge(
     outcome = job.play(PLAYBOOK, (host or database.host).name, {"tenant_databases": [wanted]}, expected=expected)
     item = outcome.results.get(database.name)
     if item is None:
-        raise Refused(failure_of(outcome))
+        raise Refused(failed_run(outcome.failed_step))
     if item.error is not None:
         raise Refused(item.error.failure)
     return item.changes

@@ -1,6 +1,5 @@
 """What the function of a long operation works with: the operation, sessions, and playbooks to play in turn."""
 
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,11 +9,11 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from webapp.config import Settings
 from webapp.models import Operation
-from webapp.worker import environment, host_keys, inventories, task_count
-from webapp.worker.report import AGENT_ERROR, Failure
-from webapp.worker.runner import Job, Outcome, PlaybookRun
+from webapp.worker import environment, task_count
+from webapp.worker.hosts import Server
+from webapp.worker.report import Failure, failed_run
+from webapp.worker.runner import Job, Outcome
 from webapp.worker.steps import Steps
-from webapp.worker.workplace import Workplace
 
 TIMEOUT_S = 6 * 3600.0
 
@@ -52,14 +51,20 @@ class LongJob:
     """One try of a long operation. Everything that *operation* and its database say is as it was when claimed."""
 
     operation: Operation
-    run_id: uuid.UUID
     fence: int
-    settings: Settings
-    sessions: sessionmaker[Session]
-    workplace: Workplace
+    server: Server
     stop: Callable[[], str | None]
-    warm_socket: str
     steps: Steps
+
+    @property
+    def settings(self) -> Settings:
+        """The worker's."""
+        return self.server.settings
+
+    @property
+    def sessions(self) -> sessionmaker[Session]:
+        """Sessions on the control database."""
+        return self.server.sessions
 
     def play(
         self,
@@ -73,20 +78,15 @@ class LongJob:
         """Play `playbooks/<playbook>` on *host*, its steps shown as the operation's; `expect` counted *expected* ones.
 
         Raises Unreachable or Stopped. A play that failed is for the caller to judge: `outcome.ok`, `outcome.reports`,
-        `report_of`, `failure_of`.
+        `report_of`, `failed_run`.
         """
-        file = environment.PLAYBOOKS / playbook
         if not expected:
             self.expect(playbook)
-        run_id = uuid.uuid4()
-        sources = inventories.current(self.settings, self.sessions, self.workplace)
-        job = Job(run_id, file, sources, host, dict(variables), timeout_s=timeout_s)
-        folder = self.workplace.run_folder(run_id)
-        outcome = PlaybookRun(job, folder, self.steps, self.stop, self.warm_socket).run()
+        job = Job(environment.PLAYBOOKS / playbook, host, dict(variables), timeout_s)
+        outcome = self.server.play(job, self.steps, self.stop)
         if outcome.stopped is not None:
             raise Stopped(outcome.stopped)
         if outcome.unreachable:
-            host_keys.refused(self.sessions, host)
             raise Unreachable
         return outcome
 
@@ -107,14 +107,7 @@ def report_of[Model: BaseModel](outcome: Outcome, task: str, key: str, model: ty
     try:
         return model.model_validate(outcome.reports.get(task, {}).get(key))
     except ValidationError:
-        raise Refused(failure_of(outcome)) from None
-
-
-def failure_of(outcome: Outcome) -> Failure:
-    """Why a play as a whole went wrong, when its report says nothing better."""
-    step = outcome.failed_step
-    sentence = f"The run failed at the step “{step}”." if step else "The run ended without a result."
-    return Failure(AGENT_ERROR, sentence, retryable=True, step=step)
+        raise Refused(failed_run(outcome.failed_step)) from None
 
 
 type Work = Callable[[LongJob], Done]
