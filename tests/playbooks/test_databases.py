@@ -1,11 +1,11 @@
 """playbooks/databases.yml as an operator runs it: by hand, with a file of tenants and no web app."""
 
-import json
 import re
 import secrets
 
 import pytest
 
+from tests.support.ansible_output import told
 from tests.support.dataplane import verifier
 
 
@@ -18,9 +18,7 @@ def recap(run):
 
 def report(run):
     """What the last task says of each database, by name."""
-    text = run.stdout[run.stdout.index("Report each database") :]
-    found = json.JSONDecoder().raw_decode(text[text.index("=> {") + 3 :])[0]
-    return {item["name"]: item for item in found["databases"]}
+    return {item["name"]: item for item in told(run.stdout, "Report each database")["databases"]}
 
 
 def files(dataplane):

@@ -1,13 +1,10 @@
 """playbooks/report.yml as an operator runs it: it says what is there, and changes nothing."""
 
-import json
 import re
-import secrets
 import subprocess
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
+from tests.support.ansible_output import told
 from tests.support.dataplane import DataPlane, running, verifier
 
 PARTS = {"system", "disks", "memory", "load", "certificate_expires_at", "postgres", "pgbouncer", "databases"}
@@ -16,22 +13,11 @@ PARTS = {"system", "disks", "memory", "load", "certificate_expires_at", "postgre
 def report(run: subprocess.CompletedProcess[str]) -> dict:  # type: ignore[type-arg]
     assert run.returncode == 0, run.stdout + run.stderr
     assert re.search(r"changed=0 .*failed=0", run.stdout)
-    text = run.stdout[run.stdout.index("Report the host") :]
-    return json.JSONDecoder().raw_decode(text[text.index("=> {") + 3 :])[0]["report"]
+    return told(run.stdout, "Report the host")["report"]
 
 
 def look(dataplane: DataPlane, *arguments: str) -> dict:  # type: ignore[type-arg]
     return report(dataplane.run_playbook("report.yml", "-v", *arguments))
-
-
-@pytest.fixture
-def shop(dataplane: DataPlane):
-    """The name of a shop's database, gone again after the test."""
-    name = f"shop-{secrets.token_hex(4)}"
-    [made] = dataplane.converge({"name": name, "generation": 1, "verifier": verifier("secret")})
-    assert made["error"] is None
-    yield name
-    dataplane.converge({"name": name, "state": "absent"})
 
 
 def of(found: dict, name: str) -> dict:  # type: ignore[type-arg]

@@ -1,20 +1,9 @@
 """playbooks/strangers.yml as an operator runs it: it says what nobody knows, and leaves it alone."""
 
 import json
-import secrets
 
-import pytest
-
-from tests.support.dataplane import DataPlane, verifier
-
-
-@pytest.fixture
-def shop(dataplane: DataPlane):
-    name = f"shop-{secrets.token_hex(4)}"
-    [made] = dataplane.converge({"name": name, "generation": 1, "verifier": verifier("secret")})
-    assert made["error"] is None
-    yield name
-    dataplane.converge({"name": name, "state": "absent"})
+from tests.support.ansible_output import told
+from tests.support.dataplane import DataPlane
 
 
 def look(dataplane: DataPlane, *known: str) -> set[tuple[str, str]]:
@@ -22,8 +11,7 @@ def look(dataplane: DataPlane, *known: str) -> set[tuple[str, str]]:
     assert run.returncode == 0, run.stdout + run.stderr
     assert "changed=0" in run.stdout
     assert "SCRAM-SHA-256$" not in run.stdout
-    text = run.stdout[run.stdout.index("Report strangers") :]
-    found = json.JSONDecoder().raw_decode(text[text.index("=> {") + 3 :])[0]["strangers"]
+    found = told(run.stdout, "Report strangers")["strangers"]
     return {(one["place"], one["name"]) for one in found}
 
 

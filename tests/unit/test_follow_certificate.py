@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -15,21 +13,16 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from tests.support.program_files import load
 from webapp.embedded.tls import key_bytes
 
-PROGRAM = Path(__file__).parents[2] / "roles/pgbouncer/files/follow_certificate.py"
 NAME = "db1.example.net"
 DAY = timedelta(days=1)
 
 
 @pytest.fixture
 def program(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    specification = importlib.util.spec_from_file_location("follow_certificate", PROGRAM)
-    assert specification
-    assert specification.loader
-    module = importlib.util.module_from_spec(specification)
-    monkeypatch.setitem(sys.modules, "follow_certificate", module)
-    specification.loader.exec_module(module)
+    module = load(monkeypatch, "pgbouncer/files/follow_certificate.py")
     monkeypatch.setattr(module, "SETTLES_WITHIN_S", 0.0)
     monkeypatch.setattr(module.shutil, "chown", lambda *_: None)
     return module

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-PROGRAM = Path(__file__).parents[2] / "roles/postgres/files/lock_watchdog.py"
+from tests.support.program_files import load
 
 
 @pytest.fixture
 def program(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    specification = importlib.util.spec_from_file_location("lock_watchdog", PROGRAM)
-    assert specification
-    assert specification.loader
-    module = importlib.util.module_from_spec(specification)
-    monkeypatch.setitem(sys.modules, "lock_watchdog", module)
-    specification.loader.exec_module(module)
-    return module
+    return load(monkeypatch, "postgres/files/lock_watchdog.py")
 
 
 @pytest.mark.parametrize(
