@@ -1,7 +1,6 @@
 """playbooks/backup.yml as an operator runs it, by hand and with a file that says what to dump."""
 
 import gzip
-import json
 import re
 import secrets
 import uuid
@@ -9,6 +8,7 @@ import uuid
 import pytest
 import yaml
 
+from tests.support.ansible_output import told
 from tests.support.dataplane import verifier
 
 
@@ -30,8 +30,7 @@ def play(dataplane, backup, *options):
 
 
 def report(run):
-    text = run.stdout[run.stdout.rindex("Report the backup") :]
-    return json.JSONDecoder().raw_decode(text[text.rindex("=> {") + 3 :])[0]
+    return told(run.stdout, "Report the backup")
 
 
 def changed(run):
@@ -94,8 +93,8 @@ def test_a_file_from_the_controller_is_restored(dataplane, shop, tmp_path):
         assert connection.execute("SELECT to_regclass('mine')").fetchone() == (None,)
     run = load(dataplane, restore, "-v")
     assert changed(run) > 0
-    text = run.stdout[run.stdout.rindex("Report the restore") :]
-    found = json.JSONDecoder().raw_decode(text[text.rindex("=> {") + 3 :])[0]
+    assert (dataplane.state_dir / "incoming").owner() == dataplane.user
+    found = told(run.stdout, "Report the restore")
     assert found["restore"]["manifest"]["tables_rows"] == {"public.mine": 10}
     assert (found["restore"]["into"], found["restore"]["matches"], found["restore"]["error"]) == ("replace", None, None)
     assert found["bytes_done"] == file.stat().st_size
