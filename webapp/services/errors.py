@@ -91,12 +91,6 @@ class InvalidFilename(ServiceError):
     code, title = "INVALID_FILENAME", "Invalid filename"
 
 
-class PayloadTooLarge(ServiceError):
-    """More was sent than may be."""
-
-    code, status, title = "PAYLOAD_TOO_LARGE", 413, "Payload too large"
-
-
 class OperationNotFound(ServiceError):
     """Missing or not yours."""
 

@@ -7,7 +7,6 @@ Names of tables stay in it; rows do not. Details, contexts and statements are ne
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 
@@ -74,11 +73,6 @@ def explain(text: str, code: str, step: str) -> TenantError:
     found = _PLAIN.search(text)
     message = found[1] if found else ""
     return _known(message, step) or TenantError(code, _sentence(message), retryable=not message, step=step)
-
-
-def signalled(status: int) -> bool:
-    """Whether a program was ended by a signal: its host's trouble, not the database's."""
-    return status < 0 or status in (127, os.EX_TEMPFAIL)
 
 
 def _known(message: str, step: str) -> TenantError | None:

@@ -96,14 +96,14 @@ def test_a_host_without_power_is_waited_for_and_the_other_goes_on(
 def test_a_host_whose_key_changed_is_not_spoken_to(alice: httpx.Client, databases: dict[str, dict[str, Any]]) -> None:
     """Nothing is sent to an impostor, and nothing is tried again until somebody has pinned a key."""
     pinned = FLEET.names.host_key_file("db2").with_suffix(".pub").read_text().strip()
-    by_console("cd /etc/ssh; cp -p ssh_host_ed25519_key /root/kept; rm ssh_host_ed25519_key")
+    by_console("cd /etc/ssh; cp -p ssh_host_ed25519_key /var/tmp/kept; rm ssh_host_ed25519_key")
     by_console("ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key; systemctl restart ssh")
     by_console("pkill -u dbhost-agent || true")  # a connection from before would still be used
     waiting = reset(alice, databases[TWO.address], **LATER)
     wait(lambda: any("key" in problem for problem in shown("db2")["problems"]))
     assert state(alice, waiting) in ("queued", "running")
     log_in({**databases[ONE.address], **reset(alice, databases[ONE.address])})
-    by_console("cp -p /root/kept /etc/ssh/ssh_host_ed25519_key; systemctl restart ssh")
+    by_console("cp -p /var/tmp/kept /etc/ssh/ssh_host_ed25519_key; systemctl restart ssh")
     STACK.dbhost("host", "rekey", "db2", "--host-key", pinned)
     ends_well(alice, waiting)
 

@@ -187,11 +187,11 @@ def test_a_renewed_certificate_is_served_and_sessions_go_on(
 def test_a_broken_certificate_is_not_served_and_the_report_says_so(host: FleetHost, authority: Path) -> None:
     before = served(host)
     file = f"/var/lib/caddy/.local/share/caddy/certificates/local/{host.address}/{host.address}.crt"
-    on_host(host, f"sudo sh -c 'cp -p {file} /root/kept.crt; echo broken > {file}'")
+    on_host(host, f"sudo sh -c 'cp -p {file} /var/tmp/kept.crt; echo broken > {file}'")
     wait(lambda: "is not taken" in on_host(host, "sudo cat /etc/dbhost/tls/problem 2>/dev/null || true"))
     assert served(host) == before
     assert "is not taken" in play("report", "-v").stdout
-    on_host(host, f"sudo cp -p /root/kept.crt {file}")
+    on_host(host, f"sudo cp -p /var/tmp/kept.crt {file}")
     wait(lambda: on_host(host, "sudo ls /etc/dbhost/tls") == "server.crt\nserver.key")
     assert served(host) == before
 
