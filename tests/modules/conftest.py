@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from tests.support import dumps
 from tests.support.dataplane import verifier
 
 _numbers = itertools.count(1)
@@ -58,3 +59,13 @@ def shop(dataplane, tenants):
     [result] = dataplane.converge(tenant.item())
     assert (result["error"], result["changed"]) == (None, True)
     return tenant
+
+
+@pytest.fixture
+def filled(dataplane, shop):
+    """A tenant with something to lose."""
+    with dataplane.connect(shop.name, shop.password) as connection:
+        connection.execute("CREATE TABLE goods (id int, word text)")
+        connection.execute("INSERT INTO goods SELECT g, md5(g::text) FROM generate_series(1, %s) AS g", [dumps.ROWS])
+        connection.execute("SELECT lo_from_bytea(0, 'a large object')")
+    return shop

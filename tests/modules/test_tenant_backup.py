@@ -1,58 +1,29 @@
 """tenant_backup: what is kept is whole, and what is not whole is not kept, says why, and leaves the previous one."""
 
-import contextlib
 import gzip
 import hashlib
 import http.server
 import os
-import pwd
-import shutil
 import signal
-import socket
 import subprocess
-import sys
-import tempfile
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from agent_modules.module_utils.dbhost import (
     dump_files,
-    dump_programs,
     dump_sinks,
-    dump_user,
     dumping,
     jobs,
-    tenant_session,
 )
 from agent_modules.module_utils.dbhost.errors import TenantError
 from tests.support import dumps
-from tests.support.servers import postgres_tool, wait_for
-
-ROWS = 20_000
-
-
-@pytest.fixture
-def filled(dataplane, shop):
-    """A tenant with something to lose."""
-    with dataplane.connect(shop.name, shop.password) as connection:
-        connection.execute("CREATE TABLE goods (id int, word text)")
-        connection.execute("INSERT INTO goods SELECT g, md5(g::text) FROM generate_series(1, %s) AS g", [ROWS])
-        connection.execute("SELECT lo_from_bytea(0, 'a large object')")
-    return shop
 
 
 def kept(dataplane, backup):
     folder = dataplane.state_dir / "backups" / backup.folder
     return sorted(entry.name for entry in folder.iterdir() if entry.name != ".lock")
-
-
-def refused(dataplane, backup, **user):
-    with pytest.raises(TenantError) as caught:
-        dumps.back_up(dataplane, backup, **user)
-    return caught.value
 
 
 def test_it_works(dataplane, filled):
@@ -61,11 +32,11 @@ def test_it_works(dataplane, filled):
     data = dumps.path(dataplane, backup).read_bytes()
     assert (made["size_bytes"], made["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
     text = gzip.decompress(data)
-    assert text.count(b"\n") > ROWS
+    assert text.count(b"\n") > dumps.ROWS
     assert b"OWNER TO" not in text
     manifest = made["manifest"]
-    assert (manifest["tables"], manifest["rows"], manifest["large_objects"]) == (1, ROWS, 1)
-    assert manifest["tables_rows"] == {"public.goods": ROWS}
+    assert (manifest["tables"], manifest["rows"], manifest["large_objects"]) == (1, dumps.ROWS, 1)
+    assert manifest["tables_rows"] == {"public.goods": dumps.ROWS}
     assert (made["parts"], made["encrypted"], made["error"]) == ([], False, None)
     assert kept(dataplane, backup) == [backup.filename, f"{backup.filename}.json"]
 
@@ -100,17 +71,6 @@ def test_what_is_counted_is_what_was_dumped(dataplane, filled):
     assert copied.count("\n") + 1 == made["manifest"]["rows"]
 
 
-def programs_of(dataplane, name):
-    """Processes of *name* that speak to this data plane."""
-    mark = f"PGHOST={dataplane.socket_dir}".encode()
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if (entry / "comm").read_text().strip() == name and mark in (entry / "environ").read_bytes():
-                yield int(entry.name)
-        except OSError:
-            continue
-
-
 def test_a_killed_dump_leaves_the_previous_one_and_nothing_else(dataplane, filled):
     place = dumps.folder()
     before = dumps.wanted(filled.name, folder=place)
@@ -122,7 +82,7 @@ def test_a_killed_dump_leaves_the_previous_one_and_nothing_else(dataplane, fille
     def kill():
         deadline = time.monotonic() + 60
         while not killed and time.monotonic() < deadline:
-            for pid in programs_of(dataplane, "pg_dump"):
+            for pid in dumps.programs_of(dataplane, "pg_dump"):
                 os.kill(pid, signal.SIGKILL)
                 killed.append(pid)
             time.sleep(0.01)
@@ -131,7 +91,7 @@ def test_a_killed_dump_leaves_the_previous_one_and_nothing_else(dataplane, fille
         holder.execute("LOCK TABLE goods")  # so that the dump is surely under way
         killer = threading.Thread(target=kill)
         killer.start()
-        error = refused(dataplane, after)
+        error = dumps.refused(dataplane, after)
         killer.join()
     assert killed
     assert (error.code, error.retryable) == ("dump_failed", True)
@@ -141,7 +101,7 @@ def test_a_killed_dump_leaves_the_previous_one_and_nothing_else(dataplane, fille
 def test_a_lock_that_is_held_is_named(dataplane, filled):
     with dataplane.connect(filled.name, filled.password) as holder, holder.transaction():
         holder.execute("LOCK TABLE goods")
-        error = refused(dataplane, dumps.wanted(filled.name), lock_wait_s=1)
+        error = dumps.refused(dataplane, dumps.wanted(filled.name), lock_wait_s=1)
     assert (error.code, error.retryable) == ("lock_held", True), error.message
     assert "lock" in error.message
 
@@ -151,7 +111,7 @@ def test_forced_row_security_is_refused_and_never_dumps_nothing(dataplane, fille
         connection.execute("ALTER TABLE goods ENABLE ROW LEVEL SECURITY")
         connection.execute("ALTER TABLE goods FORCE ROW LEVEL SECURITY")
     backup = dumps.wanted(filled.name)
-    error = refused(dataplane, backup)
+    error = dumps.refused(dataplane, backup)
     assert (error.code, error.retryable) == ("row_security_forced", False), error.message
     assert "goods" in error.message
     assert kept(dataplane, backup) == []
@@ -166,7 +126,7 @@ def test_a_full_disk_is_named_and_leaves_nothing_half(dataplane, filled):
     if mounted.returncode:
         pytest.skip("this root may not mount a filesystem")
     try:
-        error = refused(dataplane, backup)
+        error = dumps.refused(dataplane, backup)
         assert (error.code, error.retryable) == ("host_disk_full", True)
         assert kept(dataplane, backup) == []
     finally:
@@ -183,13 +143,13 @@ def test_a_dump_that_nobody_waits_for_ends(dataplane, filled):
             dumping.run(dataplane.state_dir, dumps.dump_user(dataplane), backup, followed)
     assert caught.value.code == "abandoned"
     assert kept(dataplane, backup) == []
-    assert list(programs_of(dataplane, "pg_dump")) == []
+    assert list(dumps.programs_of(dataplane, "pg_dump")) == []
 
 
 def test_two_dumps_of_a_database_at_once_are_refused(dataplane, filled):
     backup = dumps.wanted(filled.name)
     with dump_files.alone(dump_files.store(dataplane.state_dir, "backups", backup.folder)):
-        assert refused(dataplane, backup).code == "dump_under_way"
+        assert dumps.refused(dataplane, backup).code == "dump_under_way"
 
 
 @pytest.mark.parametrize(
@@ -248,7 +208,7 @@ def test_parts_are_uploaded_and_tried_again(dataplane, filled, store):
     backup = dumps.wanted(filled.name, **uploaded(store, 100))
     made = dumps.back_up(dataplane, backup)
     data = b"".join(store.parts[f"/{number}"] for number in range(len(store.parts)))
-    assert gzip.decompress(data).count(b"\n") > ROWS
+    assert gzip.decompress(data).count(b"\n") > dumps.ROWS
     assert (made["size_bytes"], made["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
     assert [part["number"] for part in made["parts"]] == list(range(1, len(store.parts) + 1))
     assert len(store.parts) > 2
@@ -257,13 +217,13 @@ def test_parts_are_uploaded_and_tried_again(dataplane, filled, store):
 
 
 def test_a_dump_that_outgrows_its_addresses_fails(dataplane, filled, store):
-    assert refused(dataplane, dumps.wanted(filled.name, **uploaded(store, 1))).code == "too_large"
+    assert dumps.refused(dataplane, dumps.wanted(filled.name, **uploaded(store, 1))).code == "too_large"
 
 
 def test_an_address_is_in_no_complaint(dataplane, filled, monkeypatch):
     monkeypatch.setattr(dump_sinks, "TRIES", 1)
     upload = {"part_size": 65536, "part_urls": ["http://127.0.0.1:1/?X-Amz-Signature=canary"]}
-    error = refused(dataplane, dumps.wanted(filled.name, store="upload", upload=upload))
+    error = dumps.refused(dataplane, dumps.wanted(filled.name, store="upload", upload=upload))
     assert (error.code, error.retryable) == ("not_stored", True)
     assert "canary" not in str(error.as_dict())
 
@@ -276,110 +236,4 @@ def test_a_dump_can_be_encrypted(dataplane, filled):
     data = dumps.path(dataplane, backup).read_bytes()
     assert made["encrypted"]
     assert data.startswith(b"age-encryption.org/v1")
-    assert gzip.decompress(pyrage.decrypt(data, [identity])).count(b"\n") > ROWS
-
-
-def test_the_os_user_of_dumps_becomes_tenants_and_nobody_else(dataplane, filled):
-    for role in ("postgres", "dbhost_provisioner", "dbhost-control", "pg_read_all_data"):
-        with pytest.raises(TenantError) as caught:
-            ask(dataplane, role, "postgres")
-        assert caught.value.message
-    assert ask(dataplane, filled.name, filled.name) == filled.name
-
-
-def ask(dataplane, role, database):
-    with tenant_session.TenantSession(dumps.dump_user(dataplane), role, database) as session:
-        return session.ask("SELECT session_user", "Ask who this is")
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="another OS user is only to be had by root")
-def test_no_other_os_user_becomes_a_tenant(dataplane, filled):
-    where = ["-h", str(dataplane.socket_dir), "-p", str(dataplane.postgres_port), "-U", filled.name, "-c", "SELECT 1"]
-    command = [postgres_tool("psql"), "-X", *where, filled.name]
-    for user in ("root", dataplane.user):
-        done = subprocess.run(command, user=user, cwd="/", capture_output=True, text=True, check=False)
-        assert "Peer authentication failed" in done.stderr
-
-
-@pytest.fixture
-def asked(dataplane, monkeypatch):
-    """Lets the agent in this process ask for programs by the socket, which takes whom it is told to take."""
-    folder = Path(tempfile.mkdtemp(prefix="dbhost-ask-", dir="/tmp"))
-    folder.chmod(0o777)
-    as_user = {"user": dataplane.dump_user} if os.geteuid() == 0 else {}
-    script = Path(dump_programs.__file__)
-    servers = []
-
-    def listening(*allowed):
-        path = folder / f"socket-{len(servers)}"
-        command = [python_for(as_user), "-I", str(script), "--bin-dir", dumps.dump_user(dataplane).bin_dir]
-        command += ["--listen", str(path), "--allow", *allowed]
-        servers.append(subprocess.Popen(command, cwd="/", **as_user))
-        wait_for(lambda: connect(path), OSError)
-        monkeypatch.setattr(dump_user.DumpUser, "start", dump_user.DumpUser._by_socket)
-        return {"socket": str(path)}
-
-    yield listening
-    for server in servers:
-        server.terminate()
-        server.wait(10)
-    shutil.rmtree(folder)
-
-
-def python_for(as_user):
-    """A Python that the OS user of dumps may run too: this one may lie below a closed folder."""
-    for python in (sys.executable, "/usr/bin/python3"):
-        with contextlib.suppress(OSError):
-            if subprocess.run([python, "-I", "-c", ""], check=False, cwd="/", **as_user).returncode == 0:
-                return python
-    pytest.skip("no Python here that the OS user of dumps may run")
-
-
-def connect(path):
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(str(path))
-
-
-ME = pwd.getpwuid(os.geteuid()).pw_name
-
-
-def test_the_agent_asks_by_a_socket(dataplane, filled, asked):
-    user = asked(ME)
-    made = dumps.back_up(dataplane, dumps.wanted(filled.name), **user)
-    assert made["manifest"]["rows"] == ROWS
-
-
-def test_the_socket_takes_only_the_agent(dataplane, filled, asked):
-    error = refused(dataplane, dumps.wanted(filled.name), **asked("nobody" if ME != "nobody" else "root"))
-    assert error.code in ("not_readable", "dump_user_unavailable")
-
-
-def test_the_socket_runs_nothing_but_dumps(dataplane, filled, asked):
-    user = dumps.dump_user(dataplane, **asked(ME))
-    with Path(os.devnull).open("r+b") as nothing:
-        streams = dict.fromkeys(("stdin", "stdout", "stderr"), nothing.fileno())
-        for program in ("sh", "../bin/psql", "/bin/sh", "createdb"):
-            assert user.start(program, ["-c", "id"], filled.name, filled.name, **streams).wait() == 127
-
-
-def test_a_program_ends_with_who_asked_for_it(dataplane, filled, asked):
-    user = dumps.dump_user(dataplane, **asked(ME))
-    with tenant_session.TenantSession(user, filled.name) as session:
-        session.ask("SELECT 1", "Ask")
-        assert list(programs_of(dataplane, "psql"))
-    wait_for(lambda: no_more(dataplane, "psql"), AssertionError)
-
-
-def no_more(dataplane, name):
-    assert list(programs_of(dataplane, name)) == []
-
-
-def test_what_runs_as_the_os_user_of_dumps_starts_no_program_and_writes_no_file(dataplane, filled, tmp_path):
-    tmp_path.chmod(0o777)
-    for command in (rf"\! touch {tmp_path}/made", rf"\o | touch {tmp_path}/made", rf"\o {tmp_path}/made"):
-        with tenant_session.TenantSession(dumps.dump_user(dataplane), filled.name) as session:
-            with contextlib.suppress(TenantError):
-                session.ask(f"SELECT 1;\n{command}\nSELECT repeat('x', 100)", "Try")
-            with contextlib.suppress(TenantError):
-                session.ask("\\o\nSELECT 1", "Close what was opened")
-        assert not (tmp_path / "made").exists() or (tmp_path / "made").stat().st_size == 0
+    assert gzip.decompress(pyrage.decrypt(data, [identity])).count(b"\n") > dumps.ROWS

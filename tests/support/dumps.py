@@ -3,17 +3,23 @@
 import os
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from agent_modules.module_utils.dbhost import dumping, restoring
 from agent_modules.module_utils.dbhost.dump_user import DumpUser
+from agent_modules.module_utils.dbhost.errors import TenantError
 from agent_modules.module_utils.dbhost.jobs import Progress
 from agent_modules.module_utils.dbhost.postgres import Cluster
 from tests.support.dataplane import PROVISIONER, DataPlane
 from tests.support.servers import postgres_tool
 
 FILENAME = "20261124_020000.sql.gz"
+# Of the tenant that tests dump.
+ROWS = 20_000
 
 
 def cluster(plane: DataPlane) -> Cluster:
@@ -90,3 +96,21 @@ def uploaded(plane: DataPlane, data: bytes) -> dict[str, Any]:
 def exists(path: str) -> bool:
     """Whether there is a file at *path*."""
     return Path(path).exists()
+
+
+def refused(plane: DataPlane, backup: dumping.Backup, **user: Any) -> TenantError:
+    """Why *backup* is not taken."""
+    with pytest.raises(TenantError) as caught:
+        back_up(plane, backup, **user)
+    return caught.value
+
+
+def programs_of(plane: DataPlane, name: str) -> Iterator[int]:
+    """Processes of *name* that speak to this data plane."""
+    mark = f"PGHOST={plane.socket_dir}".encode()
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if (entry / "comm").read_text().strip() == name and mark in (entry / "environ").read_bytes():
+                yield int(entry.name)
+        except OSError:
+            continue
