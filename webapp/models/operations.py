@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Sequence, func, text
+from sqlalchemy import BigInteger, CheckConstraint, ColumnElement, ForeignKey, Index, Sequence, and_, func, or_, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -140,3 +140,9 @@ class Operation(Base):
     @property
     def is_open(self) -> bool:
         return self.state in ("queued", "running")
+
+
+def is_due() -> ColumnElement[bool]:
+    """Queued and its time has come, or under way, or left behind as if it were."""
+    queued = and_(Operation.state == "queued", Operation.next_attempt_at <= func.now())
+    return or_(Operation.state == "running", queued)

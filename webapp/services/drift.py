@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session, selectinload
 
 from webapp.models import Database, Difference, HostCheck, Operation
+from webapp.models.operations import is_due
 from webapp.services import leases
 from webapp.services.leases import Lease
 
@@ -44,7 +45,7 @@ class Findings:
 
 def take_due(session: Session, every_s: float, lease_s: float, limit: int) -> list[Lease]:
     """Lease up to *limit* hosts whose check is due. The caller commits before it looks at them."""
-    schedule = leases.Schedule(every_s, lease_s, leases.UNDER_WAY & (Operation.lane == "converge"))
+    schedule = leases.Schedule(every_s, lease_s, is_due() & (Operation.lane == "converge"))
     return leases.take_due(session, HostCheck, HostCheck.next_check_at, schedule, limit)
 
 

@@ -4,7 +4,7 @@ A table of such looks has a row a host, with `leased_until` and the time when th
 """
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
 
@@ -13,10 +13,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from webapp.models import Host, HostCheck, HostReport, Operation
+from webapp.models.operations import is_due
 
 type Looks = type[HostReport] | type[HostCheck]
-
-UNDER_WAY = or_(Operation.state == "running", (Operation.state == "queued") & (Operation.next_attempt_at <= func.now()))
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Schedule:
 
     every_s: float
     lease_s: float
-    work: ColumnElement[bool] = UNDER_WAY
+    work: ColumnElement[bool] = field(default_factory=is_due)
 
 
 def enrol(session: Session, looks: Looks) -> None:

@@ -4,11 +4,11 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, func, select, text, update
 from sqlalchemy.orm import Session, joinedload
 
 from webapp.models import Database, Host, Operation, Run
-from webapp.models.operations import FENCES
+from webapp.models.operations import FENCES, is_due
 from webapp.services import doorbell, hosts
 from webapp.worker import settle
 
@@ -66,12 +66,6 @@ def abandon_runs(session: Session, host_id: uuid.UUID) -> None:
 def is_held(session: Session, host_id: uuid.UUID) -> bool:
     """Whether nothing is to be carried out on the host for now."""
     return session.scalar(select(hosts.held()).where(Host.id == host_id)) or False
-
-
-def is_due() -> ColumnElement[bool]:
-    """Queued and its time has come, or left behind as running."""
-    queued = and_(Operation.state == "queued", Operation.next_attempt_at <= func.now())
-    return or_(Operation.state == "running", queued)
 
 
 def due_operations(session: Session, host_id: uuid.UUID, limit: int) -> list[uuid.UUID]:

@@ -6,9 +6,10 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from webapp.models import Operation, Run
+from webapp.models.operations import is_due
 from webapp.services import doorbell
 from webapp.worker import settle
-from webapp.worker.claim import ABSORB, is_due, is_held, load, mark_running, next_fence
+from webapp.worker.claim import ABSORB, is_held, load, mark_running, next_fence
 
 SILENT = text("""
     SELECT operations.id FROM operations JOIN hosts ON hosts.id = operations.host_id
