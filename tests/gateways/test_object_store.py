@@ -13,7 +13,8 @@ import pytest
 
 from tests.support.servers import free_ports
 from webapp.config import Settings
-from webapp.gateways.object_store import ObjectMissing, ObjectStore, ObjectStoreError
+from webapp.gateways.object_store import ObjectMissing, ObjectStoreError
+from webapp.gateways.s3 import ObjectStore
 
 KEY, SECRET = "AKIDEXAMPLE", "a-secret-of-the-tests"
 START_TIMEOUT_S = 60

@@ -3,17 +3,20 @@
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from webapp.gateways.object_store import ObjectStore, ObjectStoreError, object_store
+from webapp.gateways.object_store import ObjectStoreError, object_store
 from webapp.models import Backup, Database, Operation
 from webapp.services import backups
 from webapp.worker.long.job import LongJob, Refused, Stopped, report_of
 from webapp.worker.report import AGENT_ERROR, Failure, ItemError
+
+if TYPE_CHECKING:
+    from webapp.gateways.s3 import ObjectStore
 
 REPORT = "Report the backup"
 
@@ -96,7 +99,7 @@ def keep(session: Session, backup_id: uuid.UUID, dumped: Dumped) -> None:
     backup.manifest, backup.server_version = dumped.manifest, dumped.server_version
 
 
-def held_store() -> ObjectStore:
+def held_store() -> "ObjectStore":
     """The object store. Raises Refused where its settings are gone."""
     store = object_store()
     if store is None:
@@ -109,7 +112,7 @@ def store_failure(error: ObjectStoreError) -> Refused:
     return Refused(Failure(AGENT_ERROR, str(error), retryable=True, step="Object store"))
 
 
-def _variables(job: LongJob, database: Database, backup: Backup, store: ObjectStore | None) -> dict[str, Any]:
+def _variables(job: LongJob, database: Database, backup: Backup, store: "ObjectStore | None") -> dict[str, Any]:
     asked: dict[str, Any] = {
         "name": database.name,
         "folder": str(backup.database_id),
@@ -120,7 +123,7 @@ def _variables(job: LongJob, database: Database, backup: Backup, store: ObjectSt
     return asked if store is None else asked | _upload(job, backup, store)
 
 
-def _upload(job: LongJob, backup: Backup, store: ObjectStore) -> dict[str, Any]:
+def _upload(job: LongJob, backup: Backup, store: "ObjectStore") -> dict[str, Any]:
     """Addresses for the parts. What an earlier try had begun is given up: its parts would be paid for."""
     try:
         if backup.upload_id is not None:
@@ -134,7 +137,7 @@ def _upload(job: LongJob, backup: Backup, store: ObjectStore) -> dict[str, Any]:
     return {"store": "upload", "upload": {"part_size": upload.part_bytes, "part_urls": upload.part_urls}}
 
 
-def _complete(job: LongJob, store: ObjectStore, backup: Backup, dumped: Dumped) -> None:
+def _complete(job: LongJob, store: "ObjectStore", backup: Backup, dumped: Dumped) -> None:
     job.check_stop()
     parts = [(part.number, part.etag) for part in dumped.parts]
     try:
