@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -30,28 +31,43 @@ def watchdog(dataplane: DataPlane) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def hoard(dataplane: DataPlane, tenant: Any, ended: list[str]) -> None:
-    try:
-        with dataplane.connect(tenant.name, tenant.password) as connection:
-            for _ in range(1000):
-                try:
-                    connection.execute(HOARD)
-                except psycopg.errors.OutOfMemory:
-                    continue  # what it has, it keeps
-    except psycopg.OperationalError as error:
-        ended.append(type(error).__name__)
+class Hoarder(threading.Thread):
+    """A tenant that takes locks without end, and keeps what it has when there are none left."""
+
+    def __init__(self, dataplane: DataPlane, tenant: Any) -> None:
+        super().__init__()
+        self.url = dataplane.url(tenant.name, tenant.password)
+        self.is_full, self.is_over = threading.Event(), threading.Event()
+        self.was_ended = False
+
+    def run(self) -> None:
+        try:
+            with psycopg.connect(self.url, autocommit=True) as connection:
+                while not self.is_over.is_set():
+                    try:
+                        connection.execute(HOARD)
+                    except psycopg.errors.OutOfMemory:
+                        self.is_full.set()
+        except psycopg.OperationalError:
+            self.was_ended = True
+
+    def __enter__(self) -> Hoarder:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.is_over.set()  # or the tests after this one find no lock either
+        self.join()
 
 
 def test_others_get_locks_again(dataplane: DataPlane, tenants: Any, watchdog: subprocess.Popen[str]) -> None:
     greedy, other = tenants(), tenants()
     for tenant in (greedy, other):
         dataplane.converge(tenant.item())
-    ended: list[str] = []
     with dataplane.connect(other.name, other.password) as connection:
-        thread = threading.Thread(target=hoard, args=(dataplane, greedy, ended))
-        thread.start()
-        thread.join(60)
-        assert ended
+        with Hoarder(dataplane, greedy) as hoarder:
+            hoarder.join(30)
+            assert hoarder.was_ended
         deadline = time.monotonic() + 10
         while True:
             try:
@@ -61,3 +77,20 @@ def test_others_get_locks_again(dataplane: DataPlane, tenants: Any, watchdog: su
                 assert time.monotonic() < deadline
     assert watchdog.stdout
     assert f"of {greedy.name}, which held" in watchdog.stdout.readline()
+
+
+def test_works_when_the_table_is_already_full(
+    dataplane: DataPlane, tenants: Any, watchdog: subprocess.Popen[str]
+) -> None:
+    """A table is full within milliseconds, between one look and the next."""
+    greedy = tenants()
+    dataplane.converge(greedy.item())
+    watchdog.send_signal(signal.SIGSTOP)
+    with Hoarder(dataplane, greedy) as hoarder:
+        assert hoarder.is_full.wait(30)
+        with pytest.raises(psycopg.OperationalError, match="out of shared memory"):
+            dataplane.local(PROVISIONER)
+        watchdog.send_signal(signal.SIGCONT)
+        hoarder.join(30)
+        assert hoarder.was_ended
+    dataplane.local(PROVISIONER).close()
