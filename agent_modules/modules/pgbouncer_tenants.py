@@ -64,6 +64,9 @@ options:
         description: For M(tenant_databases); not looked at here.
         type: bool
         default: false
+      held_as:
+        description: For M(tenant_databases); not looked at here.
+        type: str
       read_only:
         description: For M(tenant_databases); not looked at here.
         type: bool

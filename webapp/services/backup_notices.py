@@ -2,8 +2,15 @@
 
 from sqlalchemy.orm import Session
 
-from webapp.models import Operation
+from webapp.models import Database, Operation
 from webapp.services import webhooks
+
+
+def final_failed(session: Session, database: Database, why: str) -> None:
+    """The database is deleted and kept aside; its data is not lost, and the dump is tried again."""
+    webhooks.publish(
+        session, "backup.failed", database=database, details={"message": f"The final backup failed: {why}"}
+    )
 
 
 def tell(session: Session, operation: Operation, what: str) -> None:
