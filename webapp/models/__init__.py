@@ -8,13 +8,14 @@ from webapp.models.drift import Difference, HostCheck
 from webapp.models.identities import Identity
 from webapp.models.one_time_tokens import OneTimeToken
 from webapp.models.operations import Operation, Run, RunStep
+from webapp.models.queued_mails import QueuedMail
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
 from webapp.models.samples import DatabaseFigures, DatabaseSample, HostReport
 from webapp.models.second_factors import Passkey, RecoveryCode, TotpSecret
 from webapp.models.user_deletions import UserDeletion
 from webapp.models.user_sync import SyncedUser, UserSyncEvent
 from webapp.models.users import ApiKey, ApiKeyDatabase, AuthSession, User
-from webapp.models.webhooks import WebhookDelivery, WebhookEndpoint
+from webapp.models.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "AllowlistEntry",
@@ -40,6 +41,7 @@ __all__ = [
     "OneTimeToken",
     "Operation",
     "Passkey",
+    "QueuedMail",
     "RateCounter",
     "RecoveryCode",
     "Run",
@@ -50,6 +52,7 @@ __all__ = [
     "User",
     "UserDeletion",
     "UserSyncEvent",
+    "WebhookAttempt",
     "WebhookDelivery",
     "WebhookEndpoint",
 ]
