@@ -118,8 +118,8 @@ def forget(session: Session) -> None:
 
 
 def pause_s(attempt: int) -> float:
-    """How long to wait after this many tries."""
-    return PAUSES_S[attempt - 1] * (1 + random.random() * JITTER)  # noqa: S311  # so that not all come back at once
+    """How long to wait after this many tries, a little different each time so that not all come back at once."""
+    return PAUSES_S[attempt - 1] * random.SystemRandom().uniform(1, 1 + JITTER)
 
 
 def resume(session: Session, endpoint: WebhookEndpoint) -> None:
