@@ -58,39 +58,9 @@ options:
     description: How many are dumped side by side.
     type: int
     default: 2
-  state_dir:
-    description: Folder of the host's own state; the store is below it.
-    type: path
-    required: true
-  socket_dir:
-    description: Folder of PostgreSQL's socket.
-    type: path
-    required: true
-  port:
-    description: Port of PostgreSQL.
-    type: int
-    default: 5432
-  provisioner:
-    description: The role that asks for PostgreSQL's version.
-    type: str
-    default: dbhost_provisioner
-  dump_user:
-    description: OS user that C(pg_dump) runs as.
-    type: str
-    default: dbhost_dump
-  dump_socket:
-    description: Where that user's programs are asked for by everybody but root and that user.
-    type: path
-  bin_dir:
-    description: Folder of C(pg_dump).
-    type: path
-    required: true
-attributes:
-  check_mode:
-    support: full
-requirements:
-  - psycopg >= 3.1
-author: DBHost contributors
+extends_documentation_fragment:
+  - dbhost
+  - dbhost.dumps
 """
 
 EXAMPLES = r"""
@@ -122,7 +92,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible.module_utils.dbhost import dump_specs
+from ansible.module_utils.dbhost import dump_specs, host_options
 
 try:
     from ansible.module_utils.dbhost import dump_batches, dump_options, jobs
@@ -132,7 +102,8 @@ except ImportError:
 OPTIONS = {
     "backups": {"type": "list", "elements": "dict", "required": True, "options": dump_specs.BACKUP},
     "at_once": {"type": "int", "default": 2},
-    **dump_specs.HOST,
+    **host_options.CLUSTER,
+    **host_options.DUMPS,
 }
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.support.played import end_delete, end_long
-from webapp.models import Database, Operation, Run, RunStep
+from webapp.models import Operation, Run, RunStep
 from webapp.models.operations import FENCES
 
 STEPS = (

@@ -2,16 +2,17 @@
 
 from urllib.parse import urlsplit
 
-from flask import Blueprint, make_response, redirect, render_template, request, session, url_for
+from flask import Blueprint, g, make_response, redirect, render_template, request, session, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from webapp.http import current_actor, current_session, public
+from webapp.http import current_session, public
 from webapp.limits import count_failure, refuse_past, sign_in_limit
-from webapp.services import auth_sessions
-from webapp.services.errors import SignInFailed
+from webapp.services import auth_sessions, viewing
+from webapp.services.actors import Actor
+from webapp.services.errors import SignInFailed, Unauthorized
 from webapp.web.second_step import enter
-from webapp.web.sessions import forget, require_visitor
+from webapp.web.sessions import forget
 
 blueprint = Blueprint("auth", __name__)
 
@@ -41,9 +42,13 @@ def sign_in() -> Response | tuple[str, int]:
 
 @blueprint.post("/sign-out")
 def sign_out() -> Response:
-    """End this browser's session on the server, then forget its cookie."""
-    require_visitor()
-    auth_sessions.revoke(current_session(), current_actor(), current_user.auth_session.id)
+    """End this browser's session on the server, then forget its cookie. An admin who only looks may go too."""
+    if not current_user.is_authenticated:
+        raise Unauthorized("You are signed out already.")
+    user = current_user.viewer or current_user.user
+    actor = Actor("user", user, ip=request.remote_addr, request_id=g.request_id)
+    viewing.end(current_session(), actor, current_user.auth_session)
+    auth_sessions.revoke(current_session(), actor, current_user.auth_session.id)
     current_session().commit()
     session.clear()
     response = make_response(redirect(url_for("auth.sign_in_form"), code=303))

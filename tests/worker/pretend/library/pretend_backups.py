@@ -62,7 +62,7 @@ def backup_all(folder: Path, asked: list) -> dict:
             if (folder / f"data-{item['name']}").exists()
             else {"name": item["name"], "filename": item["filename"], "error": gone}
             for item in asked
-        ]
+        ],
     }
 
 

@@ -1,0 +1,128 @@
+"""Every page and form by everybody who may ask for it. A route without a rule fails, a forgotten check raises."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import Connection, text
+from sqlalchemy.orm import Session, sessionmaker
+from werkzeug.test import TestResponse
+
+from tests.api import test_guards as api
+from tests.web import guard_rules as rules
+from tests.web.conftest import Browser
+from tests.web.guard_scene import Scene, make_scene
+from webapp import web
+from webapp.http import Resources
+from webapp.models import Database
+
+CHOICES = re.compile(r"<any\(([^)]*)\):(\w+)>")
+PLACE = re.compile(r"<(?:\w+:)?(\w+)>")
+
+
+def routes(app: Flask) -> dict[str, str]:
+    """`METHOD endpoint` of each route outside the API, with its address; one for each of `any(…)`'s choices."""
+    found = {}
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint.partition(".")[0] in (*api.BLUEPRINTS, "static"):
+            continue
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            found |= {f"{method} {name}": address for name, address in _choices(rule.endpoint, rule.rule)}
+    return found
+
+
+def _choices(name: str, address: str) -> Iterator[tuple[str, str]]:
+    choice = CHOICES.search(address)
+    if choice is None:
+        yield name, address
+        return
+    for word in choice[1].replace("'", "").split(","):
+        yield f"{name} {word.strip()}", address.replace(choice[0], word.strip())
+
+
+@pytest.fixture
+def scene(app: Flask, session: Session, shop: Database, alice: Browser, bob: Browser, root: Browser, signed_in: Any,
+          anonymous: Browser) -> Scene:  # fmt: skip
+    app.extensions["dbhost"] = _without_limits(app.extensions["dbhost"])
+    return make_scene(session, shop, signed_in, alice, bob, root, anonymous)
+
+
+def _without_limits(held: Resources) -> Resources:
+    rates = dict.fromkeys(("sign_in_rate", "account_rate", "mail_rate"), "9999 per minute")
+    return replace(held, settings=held.settings.model_copy(update=rates))
+
+
+@contextmanager
+def taken_back(app: Flask) -> Iterator[Connection]:
+    """Whatever a route commits in here is undone at the end."""
+    held: Resources = app.extensions["dbhost"]
+    with held.engine.connect() as connection, connection.begin() as transaction:
+        inside = sessionmaker(connection, expire_on_commit=False, join_transaction_mode="create_savepoint")
+        app.extensions["dbhost"] = replace(held, sessions=inside)
+        try:
+            yield connection
+        finally:
+            app.extensions["dbhost"] = held
+            transaction.rollback()
+
+
+def prepare(connection: Connection, route: str, scene: Scene) -> None:
+    for statement in filter(None, rules.PREPARED.get(route, "").split(";")):
+        connection.execute(text(statement), scene.values)
+
+
+def ask(scene: Scene, route: str, address: str, person: str, *, token: bool = True) -> TestResponse:
+    """Send the route's request as the page would, or without the CSRF token, from a browser nobody used yet."""
+    method = route.partition(" ")[0]
+    path = PLACE.sub(lambda found: str(scene.values[found[1]]), address)
+    form = rules.sent(route, scene.values)
+    if token and method == "POST":
+        form["csrf_token"] = scene.tokens[person]
+    return scene.browser(person).open(path, method=method, data=form or None)
+
+
+def test_every_route_has_a_rule(app: Flask) -> None:
+    assert set(routes(app)) == set(rules.RULES)
+
+
+def test_no_route_is_outside_both_tables(app: Flask) -> None:
+    endpoints = {rule.endpoint for rule in app.url_map.iter_rules()} - {"static"}
+    ruled = {key.split()[1] for key in (*api.RULES, *rules.RULES)}
+    assert endpoints == ruled
+
+
+def test_everybody_gets_what_the_rule_says(app: Flask, scene: Scene) -> None:
+    wrong = []
+    for route, address in routes(app).items():
+        for person, expected in zip(rules.PEOPLE, rules.RULES[route], strict=True):
+            with taken_back(app) as connection:
+                prepare(connection, route, scene)
+                with ask(scene, route, address, person) as response:
+                    if (got := rules.answer(response)) != expected:
+                        wrong.append(f"{route} by {person}: {got}, not {expected}")
+    assert wrong == []
+
+
+def test_no_form_is_taken_without_this_browser_s_token(app: Flask, scene: Scene) -> None:
+    forms = [(route, address) for route, address in routes(app).items() if route.startswith("POST")]
+    assert len(forms) > 50
+    wrong = []
+    for route, address in forms:
+        welcome = [person for person, got in zip(rules.PEOPLE, rules.RULES[route], strict=True) if got in (200, 303)]
+        person = welcome[0] if welcome else "owner"
+        with taken_back(app) as connection:
+            prepare(connection, route, scene)
+            with ask(scene, route, address, person, token=False) as response:
+                if response.status_code != 400 or "Please try again" not in response.get_data(as_text=True):
+                    wrong.append(f"{route} by {person}: {response.status_code}")
+    assert wrong == []
+
+
+def test_every_blueprint_of_pages_is_checked_for_csrf(app: Flask) -> None:
+    checked = {blueprint.name for blueprint in (*web.SIGNED_IN, *web.SIGNED_OUT)}
+    changing = {key.split()[1].partition(".")[0] for key in routes(app) if key.startswith("POST")}
+    assert changing <= checked
