@@ -59,8 +59,7 @@ def forget(session: Session, database: Database, why: str) -> None:
         if row.backup is not None:
             _give_up(row.backup, why)
         session.delete(row)
-    database.held_as = None
-    session.flush()
+    session.execute(update(Database).where(Database.id == database.id).values(held_as=None))
 
 
 def planned(session: Session, database: Database) -> Backup | None:
