@@ -12,11 +12,12 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, Update, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from webapp.models import Backup, Database, FinalBackup, Host
+from webapp.models import Backup, Database, FinalBackup, Host, Operation
 from webapp.services import backup_notices
 from webapp.services.errors import OperationInProgress
 
 LEASE = timedelta(minutes=2)
+QUIET, PATIENCE = timedelta(seconds=2), timedelta(minutes=1)
 LONGEST_DELAY = timedelta(minutes=30)
 FREE = or_(FinalBackup.leased_until.is_(None), FinalBackup.leased_until <= func.now())
 
@@ -80,11 +81,18 @@ def require_unattended(session: Session, database: Database) -> FinalBackup | No
 
 
 def due_hosts(session: Session, limit: int) -> list[Host]:
-    """Hosts in service with final backups to make, of which nobody is at one already."""
+    """Hosts in service with final backups to make, of which nobody is at one already.
+
+    What people wait for comes first: a host with other work waits until that is done, for PATIENCE at most.
+    """
+    worked = or_(Operation.state.in_(("queued", "running")), Operation.ended_at > func.now() - QUIET)
+    working = exists().where(Operation.host_id == Host.id, Operation.lane == "converge", worked)
+    waited = exists().where(FinalBackup.host_id == Host.id, FinalBackup.held_at <= func.now() - PATIENCE, *_due())
     busy = exists().where(FinalBackup.host_id == Host.id, FinalBackup.leased_until > func.now())
     due = exists().where(FinalBackup.host_id == Host.id, *_due())
     in_service = (Host.state.in_(("active", "draining"))) & Host.key_refused_at.is_(None)
-    return list(session.scalars(select(Host).where(in_service, due, ~busy).order_by(Host.name).limit(limit)))
+    query = select(Host).where(in_service, due, ~busy, or_(~working, waited))
+    return list(session.scalars(query.order_by(Host.name).limit(limit)))
 
 
 def take(session: Session, host: Host, limit: int) -> tuple[uuid.UUID, list[FinalBackup]]:

@@ -1,4 +1,4 @@
-"""Who is told that a backup failed, and how often: by webhook each time, by mail once until it has worked again."""
+"""Final backups and notices of failed ones: who is told and how often, who works at them, and when."""
 
 import uuid
 from datetime import UTC, datetime
@@ -96,6 +96,23 @@ def test_a_lease_that_was_lost_writes_nothing(session: Session, team: Database) 
     session.refresh(row)
     assert row.error is None
     assert final_backups.due_hosts(session, 1) == []
+
+
+def test_what_people_wait_for_comes_first_but_not_for_ever(session: Session, team: Database) -> None:
+    final_backups.plan(session, team, None)
+    final_backups.put_aside(session, team)
+    operation = make_operation(session, team, state="running")
+    session.commit()
+    assert final_backups.due_hosts(session, 1) == []
+    row = final_backups.of_database(session, team)
+    assert row is not None
+    row.held_at = datetime.now(UTC) - final_backups.PATIENCE * 2
+    session.commit()
+    assert final_backups.due_hosts(session, 1) == [team.host]
+    row.held_at = datetime.now(UTC)
+    operation.state, operation.ended_at = "succeeded", datetime.now(UTC) - final_backups.QUIET * 2
+    session.commit()
+    assert final_backups.due_hosts(session, 1) == [team.host]
 
 
 def test_the_mail_says_what_and_where() -> None:
