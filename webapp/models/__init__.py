@@ -6,6 +6,7 @@ from webapp.models.billing import BillingEvent, Subscription
 from webapp.models.databases import AllowlistEntry, Database, Host, Member, MemberCredential
 from webapp.models.drift import Difference, HostCheck
 from webapp.models.identities import Identity
+from webapp.models.invitations import Invitation
 from webapp.models.one_time_tokens import OneTimeToken
 from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
@@ -35,6 +36,7 @@ __all__ = [
     "HostReport",
     "IdempotencyKey",
     "Identity",
+    "Invitation",
     "Member",
     "MemberCredential",
     "OneTimeToken",
