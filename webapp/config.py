@@ -98,6 +98,7 @@ class Settings(BaseSettings):
     aws_access_key_id: SecretStr | None = Field(None, alias="AWS_ACCESS_KEY_ID")
     aws_secret_access_key: SecretStr | None = Field(None, alias="AWS_SECRET_ACCESS_KEY")
     aws_region: str = Field("us-east-1", alias="AWS_REGION")
+    webhooks_allow_private: bool = False
     testing: bool = False
 
     @model_validator(mode="before")

@@ -4,7 +4,7 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
-from webapp import log
+from webapp import courier, log
 from webapp.app import create_app
 from webapp.config import settings
 
@@ -21,7 +21,10 @@ class WebServer(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             self.cfg.set(key, value)
 
     def load(self) -> Any:
-        return create_app()
+        """The app of one process; gunicorn calls this after the fork, where threads may begin."""
+        app = create_app()
+        courier.of(app.extensions["dbhost"]).start()
+        return app
 
 
 def main() -> None:

@@ -9,13 +9,14 @@ from webapp.models.identities import Identity
 from webapp.models.invitations import Invitation
 from webapp.models.one_time_tokens import OneTimeToken
 from webapp.models.operations import Operation, Run, RunStep
+from webapp.models.queued_mails import QueuedMail
 from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
 from webapp.models.samples import DatabaseFigures, DatabaseSample, HostReport
 from webapp.models.second_factors import Passkey, RecoveryCode, TotpSecret
 from webapp.models.user_deletions import UserDeletion
 from webapp.models.user_sync import SyncedUser, UserSyncEvent
 from webapp.models.users import ApiKey, ApiKeyDatabase, AuthSession, User
-from webapp.models.webhooks import WebhookDelivery, WebhookEndpoint
+from webapp.models.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "AllowlistEntry",
@@ -42,6 +43,7 @@ __all__ = [
     "OneTimeToken",
     "Operation",
     "Passkey",
+    "QueuedMail",
     "RateCounter",
     "RecoveryCode",
     "Run",
@@ -52,6 +54,7 @@ __all__ = [
     "User",
     "UserDeletion",
     "UserSyncEvent",
+    "WebhookAttempt",
     "WebhookDelivery",
     "WebhookEndpoint",
 ]

@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, func, text
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, LargeBinary, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -16,7 +16,10 @@ DELIVERY_STATES = ("queued", "succeeded", "failed")
 
 
 class WebhookEndpoint(Base):
-    """An address of a user's that is told of the events it chose; its signing secret is encrypted by the vault."""
+    """An address of a user's that is told of the events it chose; its signing secrets are encrypted by the vault.
+
+    Whoever sends to it holds the lease, so that it gets one message at a time. After failures it rests a while.
+    """
 
     __tablename__ = "webhook_endpoints"
     __table_args__ = (one_of("state", ENDPOINT_STATES),)
@@ -26,14 +29,24 @@ class WebhookEndpoint(Base):
     url: Mapped[str]
     events: Mapped[list[str]] = mapped_column(JSONB)
     secret_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
+    # The one before signs too until then, so that a receiver has time to take over the new one.
+    previous_secret_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
+    previous_secret_until: Mapped[datetime | None]
     state: Mapped[str] = mapped_column(default="active", server_default="active")
+    disabled_reason: Mapped[str | None]
+    # In a row; 0 and NULL after the first success.
+    failures: Mapped[int] = mapped_column(default=0, server_default="0")
+    failing_since: Mapped[datetime | None]
+    rests_until: Mapped[datetime | None]
+    leased_until: Mapped[datetime | None]
+    tried_at: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
 
     user: Mapped[User] = relationship(lazy="joined", innerjoin=True)
 
 
 class WebhookDelivery(Base):
-    """One message to one endpoint. Whoever delivers it holds the lease; `message_id` is the same in every attempt."""
+    """One message to one endpoint; `message_id` is the same in every attempt. `attempt` counts begun ones: a fence."""
 
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
@@ -50,7 +63,6 @@ class WebhookDelivery(Base):
     state: Mapped[str] = mapped_column(default="queued", server_default="queued")
     attempt: Mapped[int] = mapped_column(default=0, server_default="0")
     next_attempt_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    leased_until: Mapped[datetime | None]
     status_code: Mapped[int | None]
     error: Mapped[str | None]
     took_ms: Mapped[int | None]
@@ -59,3 +71,19 @@ class WebhookDelivery(Base):
     ended_at: Mapped[datetime | None]
 
     endpoint: Mapped[WebhookEndpoint] = relationship(lazy="joined", innerjoin=True)
+    attempts: Mapped[list["WebhookAttempt"]] = relationship(order_by="WebhookAttempt.id", passive_deletes=True)
+
+
+class WebhookAttempt(Base):
+    """One try of a delivery that ended, with the beginning of what the receiver answered."""
+
+    __tablename__ = "webhook_attempts"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    delivery_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("webhook_deliveries.id", ondelete="CASCADE"), index=True)
+    number: Mapped[int]
+    at: Mapped[CreatedAt]
+    status_code: Mapped[int | None]
+    error: Mapped[str | None]
+    took_ms: Mapped[int]
+    response: Mapped[str] = mapped_column(default="", server_default="")

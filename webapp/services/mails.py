@@ -103,6 +103,17 @@ If that was not you, choose a new password at {link("/forgot-password")} and loo
     return _mail(to, "How you sign in to DBHost has changed", text)
 
 
+def webhook_disabled(to: str, url: str, reason: str) -> Mail:
+    text = f"""DBHost sends no more events to your webhook endpoint
+
+{url}
+
+It has taken nothing for a day or more, or said that it is gone. The last try: {reason}
+
+What was not taken waits. Enable it again here, once it works: {link("/settings/webhooks")}"""
+    return _mail(to, "Your webhook endpoint was disabled", text)
+
+
 def test(to: str) -> Mail:
     return _mail(to, "A test from DBHost", "Mail from this installation arrives.")
 

@@ -56,7 +56,12 @@ def queue(session: Session, endpoints: list[WebhookEndpoint], event: str, data: 
         for endpoint in endpoints
     )
     if endpoints:
-        session.execute(select(func.pg_notify("dbhost_changes", TOPIC)))
+        ring(session)
+
+
+def ring(session: Session) -> None:
+    """Wake whoever sends, once the transaction is committed."""
+    session.execute(select(func.pg_notify("dbhost_changes", TOPIC)))
 
 
 def _data(database: Database | None, host: Host | None) -> dict[str, Any]:

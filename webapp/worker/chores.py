@@ -9,7 +9,14 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from webapp.services import audit_log, billing_events, member_credentials, subscriptions, user_deletions
+from webapp.services import (
+    audit_log,
+    billing_events,
+    member_credentials,
+    subscriptions,
+    user_deletions,
+    webhook_deliveries,
+)
 from webapp.worker.slots import Slots
 
 log = structlog.get_logger(__name__)
@@ -34,6 +41,7 @@ CHORES = (
     Chore("purge_users", 60, user_deletions.purge),
     Chore("redact_audit_events", 600, audit_log.redact),
     Chore("forget_billing_events", 3600, billing_events.forget),
+    Chore("forget_webhook_deliveries", 3600, webhook_deliveries.forget),
 )
 
 
