@@ -1,6 +1,5 @@
 """Invitations and transfers by the API and the command line."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -106,10 +105,7 @@ def test_a_transfer(alice: Caller, bob: Caller, charlie: Caller, shop: Database,
 @pytest.mark.usefixtures("logged_in")
 def test_on_the_command_line(bob: Caller, shop: Database, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     assert bob.key is not None
-    made = json.loads(
-        run("databases", "members", "invite", "shop", "bob@example.com", "--level", "viewer", "--json").stdout
-    )
-    assert made["role"] == "viewer"
+    assert run("databases", "members", "invite", "shop", "bob@example.com", "--level", "viewer").exit_code == 0
     assert "bob@example.com  viewer  invited" in run("databases", "members", "list", "shop").stdout
     assert run("databases", "members", "remove", "shop", "bob@example.com").exit_code == 0
     assert run("databases", "members", "add", "shop", "bob@example.com", "--level", "viewer").exit_code == 0
