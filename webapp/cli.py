@@ -17,6 +17,7 @@ from webapp.cli_hosts import ensure_hosts, host
 from webapp.cli_moves import move
 from webapp.cli_production import control_plane, release
 from webapp.cli_session import as_json, control_session, show
+from webapp.cli_webhooks import webhooks
 from webapp.config import settings
 from webapp.embedded.environment import load, use_embedded
 from webapp.gateways import mail as mail_gateway
@@ -129,7 +130,9 @@ def converge_command(host: str, check: bool) -> None:
 
 for command in (allowlist, clone, deleted, move, undelete):
     databases.add_command(command)
-for command in (*embedded_commands, api_key, auth, backups, databases, host, ensure_hosts, release, control_plane):
+for command in (
+    *embedded_commands, api_key, auth, backups, databases, host, ensure_hosts, release, control_plane, webhooks
+):  # fmt: skip
     main.add_command(command)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from tests.support import rows
 from tests.web.conftest import Browser
 from webapp.models import AuthSession, Database, Difference, Identity, Member, Operation, Passkey
-from webapp.services import api_keys, members
+from webapp.services import api_keys, members, webhooks
 from webapp.services.actors import SYSTEM
 from webapp.services.vault import vault
 
@@ -94,6 +94,8 @@ def things(session: Session, shop: Database, alice: Browser, colleague: Browser)
         sentences=["ALTER ROLE"], repairable=True,
     )  # fmt: skip
     session.add_all([identity, passkey, difference])
+    endpoint = rows.make_endpoint(session, alice.user, "backup.failed")
+    [delivery] = webhooks.queue(session, [endpoint], "backup.failed", {})
     rows.make_host(session, "db2")
     session.commit()
     auth_session = session.query(AuthSession).filter_by(user_id=alice.user.id).first()
@@ -103,5 +105,6 @@ def things(session: Session, shop: Database, alice: Browser, colleague: Browser)
         "database_id": shop.id, "operation_id": operation.id, "filename": backup.filename, "member_id": member.id,
         "user_id": colleague.user.id, "key_id": made.api_key.id, "key": made.secret, "session_id": auth_session.id,
         "identity_id": identity.id, "passkey_id": passkey.id, "difference_id": difference.id,
+        "endpoint_id": endpoint.id, "delivery_id": delivery.id,
         "name": "local", "change": "drain", "email": colleague.user.email,
     }  # fmt: skip

@@ -20,6 +20,7 @@ from webapp.api import (
     stripe_events,
     user_events,
     waiting,
+    webhooks,
 )
 
 APIS = (
@@ -35,6 +36,7 @@ APIS = (
     health.api,
     drift.api,
     hosts.api,
+    webhooks.api,
 )
 
 

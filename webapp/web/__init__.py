@@ -33,6 +33,7 @@ from webapp.web import (
     sessions,
     settings,
     viewing,
+    webhooks,
 )
 from webapp.web.assets import asset_url
 
@@ -49,6 +50,7 @@ SIGNED_IN: tuple[Blueprint, ...] = (
     activity.blueprint,
     settings.blueprint,
     billing.blueprint,
+    webhooks.blueprint,
     *admin.BLUEPRINTS,
     security_settings.blueprint,
     factor_settings.blueprint,
