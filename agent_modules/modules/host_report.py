@@ -17,18 +17,6 @@ description:
   - Of clients it keeps how many there are and when the newest came, neither who nor from where, and no query.
   - A part that cannot be had is null and named in C(problems); the module does not fail for it.
 options:
-  socket_dir:
-    description: Folder of PostgreSQL's socket.
-    type: path
-    required: true
-  port:
-    description: Port of PostgreSQL.
-    type: int
-    default: 5432
-  provisioner:
-    description: The role that looks.
-    type: str
-    default: dbhost_provisioner
   data_dir:
     description: Folder on the filesystem that holds the data.
     type: path
@@ -55,9 +43,8 @@ options:
 attributes:
   check_mode:
     support: full
-requirements:
-  - psycopg >= 3.1
-author: DBHost contributors
+extends_documentation_fragment:
+  - dbhost
 """
 
 EXAMPLES = r"""
@@ -101,6 +88,7 @@ report:
 """
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.dbhost import host_options
 
 try:
     from ansible.module_utils.dbhost import host_figures, postgres
@@ -108,9 +96,7 @@ except ImportError:
     host_figures = None
 
 OPTIONS = {
-    "socket_dir": {"type": "path", "required": True},
-    "port": {"type": "int", "default": 5432},
-    "provisioner": {"type": "str", "default": "dbhost_provisioner"},
+    **host_options.CLUSTER,
     "data_dir": {"type": "path", "required": True},
     "wal_dir": {"type": "path"},
     "pgbouncer_socket_dir": {"type": "path", "required": True},

@@ -27,24 +27,11 @@ options:
     description: Folder of PgBouncer's files.
     type: path
     required: true
-  socket_dir:
-    description: Folder of PostgreSQL's socket.
-    type: path
-    required: true
-  port:
-    description: Port of PostgreSQL.
-    type: int
-    default: 5432
-  provisioner:
-    description: The role that looks.
-    type: str
-    default: dbhost_provisioner
 attributes:
   check_mode:
     support: full
-requirements:
-  - psycopg >= 3.1
-author: DBHost contributors
+extends_documentation_fragment:
+  - dbhost
 """
 
 EXAMPLES = r"""
@@ -69,6 +56,7 @@ strangers:
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.dbhost import host_options
 from ansible.module_utils.dbhost.errors import TenantError
 
 try:
@@ -81,9 +69,7 @@ OPTIONS = {
     "known": {"type": "list", "elements": "str", "required": True},
     "state_dir": {"type": "path", "required": True},
     "config_dir": {"type": "path", "required": True},
-    "socket_dir": {"type": "path", "required": True},
-    "port": {"type": "int", "default": 5432},
-    "provisioner": {"type": "str", "default": "dbhost_provisioner"},
+    **host_options.CLUSTER,
 }
 
 

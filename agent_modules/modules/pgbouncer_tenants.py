@@ -17,91 +17,11 @@ description:
   - A line of the userlist is never taken out while PgBouncer lives; it becomes a tombstone, whose password is unknown.
   - One database that fails does not stop the rest, and does not fail the module.
 options:
-  databases:
-    description: The databases to converge.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: Name of the database and of its tenant role.
-        type: str
-        required: true
-      generation:
-        description: Version of this desired state. One that is older than the host has seen is refused.
-        type: int
-      state:
-        description: V(stopped), V(closed) and V(absent) shut the door.
-        type: str
-        choices: [present, stopped, closed, absent]
-        default: present
-      verifier:
-        description: SCRAM-SHA-256 secret, the very one in PostgreSQL. Needed unless O(databases[].state=absent).
-        type: str
-      connection_limit:
-        description: For M(tenant_databases); not looked at here.
-        type: int
-        default: 40
-      pool_size:
-        description: Server connections that PgBouncer opens at most for this database.
-        type: int
-        default: 20
-      pool_mode:
-        description: How long a client keeps a server connection.
-        type: str
-        choices: [transaction, session]
-        default: transaction
-      networks:
-        description: CIDRs from which clients may come. Empty means from everywhere.
-        type: list
-        elements: str
-        default: []
-      disconnect:
-        description: Cut every client once for this generation (without a generation, at each run).
-        type: bool
-        default: false
-      repair_ownership:
-        description: For M(tenant_databases); not looked at here.
-        type: bool
-        default: false
-      read_only:
-        description: For M(tenant_databases); not looked at here.
-        type: bool
-        default: false
-      members:
-        description:
-          - Roles of people's own, who are let in as the tenant role is, from the same networks. A change that shuts one
-            of them out cuts every client of the database once.
-        type: list
-        elements: dict
-        default: []
-        suboptions:
-          role:
-            description: Name of the role.
-            type: str
-            required: true
-          level:
-            description: What the member may do.
-            type: str
-            choices: [admin, developer, viewer]
-            required: true
-          verifier:
-            description: SCRAM-SHA-256 secret of the role's password.
-            type: str
-            required: true
   except:
     description: Names in the list to leave as they are, because their databases are not ready.
     type: list
     elements: str
     default: []
-  allow_reserved:
-    description: Let in the reserved name of the control plane's own database.
-    type: bool
-    default: false
-  state_dir:
-    description: Folder of the host's own desired state and of its lock.
-    type: path
-    required: true
   config_dir:
     description: Folder of PgBouncer's files.
     type: path
@@ -136,6 +56,8 @@ options:
     type: int
     default: 5432
 author: DBHost contributors
+extends_documentation_fragment:
+  - dbhost.tenants
 """
 
 EXAMPLES = r"""

@@ -56,39 +56,9 @@ options:
         type: list
         elements: str
         default: []
-  state_dir:
-    description: Folder of the host's own state; the store is below it.
-    type: path
-    required: true
-  socket_dir:
-    description: Folder of PostgreSQL's socket.
-    type: path
-    required: true
-  port:
-    description: Port of PostgreSQL.
-    type: int
-    default: 5432
-  provisioner:
-    description: The role that asks for PostgreSQL's version.
-    type: str
-    default: dbhost_provisioner
-  dump_user:
-    description: OS user that C(pg_dump) runs as.
-    type: str
-    default: dbhost_dump
-  dump_socket:
-    description: Where that user's programs are asked for by everybody but root and that user.
-    type: path
-  bin_dir:
-    description: Folder of C(pg_dump).
-    type: path
-    required: true
-attributes:
-  check_mode:
-    support: full
-requirements:
-  - psycopg >= 3.1
-author: DBHost contributors
+extends_documentation_fragment:
+  - dbhost
+  - dbhost.dumps
 """
 
 EXAMPLES = r"""
@@ -120,14 +90,18 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible.module_utils.dbhost import dump_specs
+from ansible.module_utils.dbhost import dump_specs, host_options
 
 try:
     from ansible.module_utils.dbhost import dump_files, dump_options, dumping, jobs
 except ImportError:
     dumping = None
 
-OPTIONS = {"backup": {"type": "dict", "required": True, "options": dump_specs.BACKUP}, **dump_specs.HOST}
+OPTIONS = {
+    "backup": {"type": "dict", "required": True, "options": dump_specs.BACKUP},
+    **host_options.CLUSTER,
+    **host_options.DUMPS,
+}
 
 
 def begin(params: dict[str, Any], *, check: bool) -> dict[str, Any]:

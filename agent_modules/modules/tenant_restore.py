@@ -96,39 +96,9 @@ options:
     description: Bytes of PostgreSQL's filesystem that a restore leaves free.
     type: int
     default: 1073741824
-  state_dir:
-    description: Folder of the host's own state; the store is below it.
-    type: path
-    required: true
-  socket_dir:
-    description: Folder of PostgreSQL's socket.
-    type: path
-    required: true
-  port:
-    description: Port of PostgreSQL.
-    type: int
-    default: 5432
-  provisioner:
-    description: The role that makes and swaps databases.
-    type: str
-    default: dbhost_provisioner
-  dump_user:
-    description: OS user that C(psql) runs as.
-    type: str
-    default: dbhost_dump
-  dump_socket:
-    description: Where that user's programs are asked for by everybody but root and that user.
-    type: path
-  bin_dir:
-    description: Folder of C(psql).
-    type: path
-    required: true
-attributes:
-  check_mode:
-    support: full
-requirements:
-  - psycopg >= 3.1
-author: DBHost contributors
+extends_documentation_fragment:
+  - dbhost
+  - dbhost.dumps
 """
 
 EXAMPLES = r"""
@@ -164,7 +134,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible.module_utils.dbhost import dump_specs
+from ansible.module_utils.dbhost import dump_specs, host_options
 
 try:
     from ansible.module_utils.dbhost import dump_options, jobs, restoring, scratch
@@ -177,7 +147,8 @@ OPTIONS = {
     "text_limit": {"type": "int", "default": 1 << 36},
     "database_limit": {"type": "int", "default": 1 << 36},
     "disk_reserve": {"type": "int", "default": 1 << 30},
-    **dump_specs.HOST,
+    **host_options.CLUSTER,
+    **host_options.DUMPS,
 }
 
 

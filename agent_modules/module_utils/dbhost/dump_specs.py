@@ -8,15 +8,6 @@ from typing import Any
 
 Options = dict[str, dict[str, Any]]
 
-HOST: Options = {
-    "state_dir": {"type": "path", "required": True},
-    "socket_dir": {"type": "path", "required": True},
-    "port": {"type": "int", "default": 5432},
-    "provisioner": {"type": "str", "default": "dbhost_provisioner"},
-    "dump_user": {"type": "str", "default": "dbhost_dump"},
-    "dump_socket": {"type": "path"},
-    "bin_dir": {"type": "path", "required": True},
-}
 UPLOAD: Options = {
     "part_size": {"type": "int", "required": True},
     "part_urls": {"type": "list", "elements": "str", "required": True, "no_log": True},
