@@ -158,7 +158,7 @@ ENDPOINT = """
     DELETE FROM webhook_endpoints;
     INSERT INTO webhook_endpoints (id, user_id, url, events, secret_encrypted)
         SELECT o.id, u.id, 'https://example.com/hook', '["backup.failed"]', 'sealed'
-        FROM operations o, users u WHERE o.id = :id AND u.email = 'alice@example.com';
+        FROM operations o, users u WHERE o.id = '{id}' AND u.email = 'alice@example.com';
     INSERT INTO webhook_deliveries (id, endpoint_id, message_id, event, payload)
         SELECT id, id, 'msg_1', 'backup.failed', '{}' FROM webhook_endpoints
 """
@@ -218,7 +218,7 @@ def test_everybody_gets_what_the_rule_says(
             member = a_member(session, shop)
             session.execute(text(PREPARED.get(endpoint, "SELECT 1")))
             if address.startswith("/api/v1/webhooks"):
-                session.execute(text(ENDPOINT), {"id": queued.id})
+                session.execute(text(ENDPOINT.replace("{id}", str(queued.id))))
             session.commit()
             path = address.replace("<id>", str(row_id)).replace("<member_id>", member).replace("<name>", "db1")
             path = path.replace("<delivery_id>", str(queued.id))
