@@ -5,6 +5,7 @@ from webapp.models.base import Base
 from webapp.models.billing import BillingEvent, Subscription
 from webapp.models.databases import AllowlistEntry, Database, Host, Member, MemberCredential
 from webapp.models.drift import Difference, HostCheck
+from webapp.models.final_backups import FinalBackup
 from webapp.models.identities import Identity
 from webapp.models.one_time_tokens import OneTimeToken
 from webapp.models.operations import Operation, Run, RunStep
@@ -31,6 +32,7 @@ __all__ = [
     "DatabaseFigures",
     "DatabaseSample",
     "Difference",
+    "FinalBackup",
     "Host",
     "HostCheck",
     "HostReport",

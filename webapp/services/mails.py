@@ -108,6 +108,15 @@ What was not taken waits. Enable it again here, once it works: {link("/settings/
     return _mail(to, "Your webhook endpoint was disabled", text)
 
 
+def backup_failed(to: str, display_name: str, message: str, path: str) -> Mail:
+    text = f"""{display_name}: {message}
+
+Earlier backups are kept as they were. What there is, and what to do: {link(path)}
+
+You get no further mail about this until it has worked again."""
+    return _mail(to, f"A backup of {display_name} needs attention", text)
+
+
 def test(to: str) -> Mail:
     return _mail(to, "A test from DBHost", "Mail from this installation arrives.")
 
