@@ -148,8 +148,11 @@ def deleted(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows))
         return
-    table = [[row["name"], row["deletedAt"][:16], row["expiresAt"][:10], row["id"]] for row in rows]
-    print_columns([["NAME", "DELETED", "KEPT UNTIL", "ID"], *table])
+    table = [[row["name"], row["deletedAt"][:16], row["finalBackup"], row["expiresAt"][:10], row["id"]] for row in rows]
+    print_columns([["NAME", "DELETED", "FINAL BACKUP", "KEPT UNTIL", "ID"], *table])
+    for row in rows:
+        if row["problem"]:
+            click.echo(f"{row['name']}: the final backup failed ({row['problem']}); it is tried again.", err=True)
 
 
 @click.command("undelete")

@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     spool_dir: Path | None = None
     max_upload_bytes: int = Field(512 * 1024 * 1024, ge=1024)
     backups_at_once: int = Field(2, ge=1)
-    final_backups: bool = False
+    final_backups: bool = True
     drill_every_days: int = Field(7, ge=0)
     backup_age_recipients: str = ""
     backup_age_identity: SecretStr | None = None

@@ -104,6 +104,13 @@ options:
         description: Give objects in the database that other roles own to the tenant role, where the provisioner may.
         type: bool
         default: false
+      held_as:
+        description:
+          - Of an absent database, the name (C(dbhost-held-) and 16 hexadecimal digits) under which it is kept aside for
+            its last backup instead of being dropped. Drop it by that name afterwards.
+          - Of any other, bring back what is kept aside under this name, if the database is not there.
+          - M(pgbouncer_tenants) does not look at it.
+        type: str
       read_only:
         description:
           - Transactions in the database begin read-only, for every role; C(BEGIN READ WRITE) still writes, so that a

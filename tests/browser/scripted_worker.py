@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
-from tests.support.played import end_long
-from webapp.models import Database, Operation, Run, RunStep
+from tests.support.played import end_delete, end_long
+from webapp.models import Operation, Run, RunStep
 from webapp.models.operations import FENCES
 
 STEPS = (
@@ -85,7 +85,7 @@ class ScriptedWorker:
             step.ended_at, step.state = _now(), "failed" if fails and number == 3 else "changed"
             session.commit()
         run.ended_at, run.state = _now(), "failed" if fails else "succeeded"
-        self._end(operation, fails)
+        self._end(session, operation, fails)
         if operation.lane == "long":
             end_long(session, operation)
         session.commit()
@@ -105,7 +105,7 @@ class ScriptedWorker:
         session.commit()
         return run
 
-    def _end(self, operation: Operation, fails: bool) -> None:
+    def _end(self, session: Session, operation: Operation, fails: bool) -> None:
         database = operation.database
         operation.ended_at = _now()
         if fails:
@@ -120,11 +120,7 @@ class ScriptedWorker:
         database.status = STATUS.get(operation.kind, database.status)
         database.applied_generation = operation.generation
         if operation.kind == "database.delete":
-            _forget(database)
-
-
-def _forget(database: Database) -> None:
-    database.deleted_at, database.verifier, database.password_encrypted = _now(), None, None
+            end_delete(session, database)
 
 
 def _now() -> datetime:

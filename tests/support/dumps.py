@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent_modules.module_utils.dbhost import dumping, restoring
+from agent_modules.module_utils.dbhost import dump_batches, dumping, restoring
 from agent_modules.module_utils.dbhost.dump_user import DumpUser
 from agent_modules.module_utils.dbhost.errors import TenantError
 from agent_modules.module_utils.dbhost.jobs import Progress
@@ -55,6 +55,12 @@ def wanted(name: str, **changes: Any) -> dumping.Backup:
 def back_up(plane: DataPlane, backup: dumping.Backup, **user: Any) -> dict[str, Any]:
     """Take *backup*; raises TenantError."""
     return dumping.run(plane.state_dir, dump_user(plane, **user), backup, progress(plane))
+
+
+def back_up_all(plane: DataPlane, listed: list[dumping.Backup]) -> dict[str, Any]:
+    """Take them all in one job."""
+    items = [{"name": one.name, "folder": one.folder, "filename": one.filename, "store": "host"} for one in listed]
+    return dump_batches.run(plane.state_dir, dump_user(plane), items, 2, progress(plane))
 
 
 def path(plane: DataPlane, backup: dumping.Backup) -> Path:

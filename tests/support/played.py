@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from sqlalchemy.orm import Session
 
 from tests.support.rows import DUMP, dumped
-from webapp.models import Backup, Database, Operation
+from webapp.models import Backup, Database, FinalBackup, Operation
 from webapp.services import long_operations, spool
 
 
@@ -18,6 +18,19 @@ def end_long(session: Session, operation: Operation) -> None:
         _succeed(session, operation, operation.database, backup)
     session.flush()
     long_operations.ended(session, operation)
+
+
+def end_delete(session: Session, database: Database) -> None:
+    """The database is gone; its final backup, where one was planned, is made and what was kept aside is dropped."""
+    database.deleted_at = datetime.now(UTC)
+    planned = session.get(FinalBackup, database.id)
+    if planned is None or planned.backup is None:
+        database.verifier, database.password_encrypted = None, None
+        return
+    for name, value in dumped().items():
+        setattr(planned.backup, name, value)
+    session.delete(planned)
+    database.held_as = None
 
 
 def _succeed(session: Session, operation: Operation, database: Database, backup: Backup | None) -> None:
@@ -34,7 +47,5 @@ def _succeed(session: Session, operation: Operation, database: Database, backup:
         session.delete(backup)
     elif kind == "backup.drill" and backup is not None:
         backup.proven_at = datetime.now(UTC)
-    elif kind == "database.delete":
-        database.deleted_at = datetime.now(UTC)
     elif kind in ("database.undelete", "database.clone"):
         database.status, database.applied_generation = "active", database.generation

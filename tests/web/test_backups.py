@@ -11,14 +11,13 @@ from tests.browser.scripted_worker import ScriptedWorker
 from tests.support.rows import DUMP, make_backup
 from tests.web.conftest import Browser
 from webapp.config import settings
-from webapp.models import Backup, Database, Operation
+from webapp.models import Backup, Database, FinalBackup, Operation
 from webapp.services import spool
 
 
 @pytest.fixture(autouse=True)
 def spooled(app: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings(), "spool_dir", tmp_path)
-    monkeypatch.setattr(settings(), "final_backups", True)
 
 
 @pytest.fixture
@@ -135,8 +134,7 @@ def test_without_a_final_backup_only_when_it_is_typed(alice: Browser, shop: Data
     assert "Delete without a final backup" in alice.page(path)
     assert alice.post(path, confirmation="shop", no_backup="yes").status_code == 400
     assert alice.post(path, confirmation="shop", no_backup="no backup").status_code == 303
-    lanes = session.scalars(select(Operation.lane).where(Operation.kind == "database.delete")).all()
-    assert lanes == ["converge"]
+    assert session.scalars(select(FinalBackup)).all() == []
 
 
 def test_clone(alice: Browser, shop: Database, backup: Backup, session: Session, worker: ScriptedWorker) -> None:

@@ -14,7 +14,7 @@ from tests.support.rows import make_database, make_endpoint, make_user
 from tests.worker.conftest import Workers, services_of, wait_until
 from tests.worker.test_kill import kill
 from webapp.models import Backup, Database, Host, Operation, WebhookDelivery
-from webapp.services import backups, clones, deletions, downloads, drills, imports, spool
+from webapp.services import backups, clones, downloads, drills, imports, spool
 from webapp.services.actors import SYSTEM, Actor
 from webapp.services.databases import DatabaseSpec
 
@@ -25,7 +25,7 @@ FAILED = {"code": "dump_failed", "message": "pg_dump ended early.", "retryable":
 @pytest.fixture(autouse=True)
 def configured(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The services of this process see the workers' home."""
-    with services_of(workers.home, monkeypatch, DBHOST_FINAL_BACKUPS="true"):
+    with services_of(workers.home, monkeypatch):
         yield
 
 
@@ -182,36 +182,6 @@ def test_a_drill_proves_or_is_loud(started: Workers, session: Session, shop: Dat
     assert started.flag("data-shop").read_text() == "one two three"
 
 
-def test_delete_keeps_a_final_backup_from_which_it_comes_back(
-    started: Workers, session: Session, shop: Database, ended: Ended
-) -> None:
-    ended(deletions.delete_database(session, SYSTEM, shop), "succeeded")
-    assert shop.deleted_at is not None
-    assert not started.flag("data-shop").exists()
-    assert [applied["state"] for applied in started.applied()] == ["closed", "absent"]
-    owner = Actor("user", shop.owner)
-    (found,) = deletions.list_deleted(session, owner)
-    assert (found.database.id, found.backup.kind, found.name_taken) == (shop.id, "final", False)
-    ended(deletions.undelete(session, owner, shop, "shop-again"), "succeeded")
-    assert (shop.deleted_at, shop.status, shop.verifier is not None) == (None, "active", True)
-    assert started.flag("data-shop-again").read_text() == "one two three"
-    assert started.applied()[-1]["state"] == "present"
-    assert deletions.list_deleted(session, owner) == []
-
-
-def test_without_a_final_backup_nothing_is_dropped_and_the_database_opens_again(
-    started: Workers, session: Session, shop: Database, ended: Ended
-) -> None:
-    started.flag("backup-error.json").write_text(json.dumps(FAILED))
-    operation = deletions.delete_database(session, SYSTEM, shop)
-    ended(operation, "failed")
-    assert started.flag("data-shop").read_text() == "one two three"
-    again = session.scalars(select(Operation).where(Operation.kind == "database.start")).one()
-    ended(again, "succeeded")
-    assert (shop.status, shop.desired_state, shop.deleted_at) == ("active", "present", None)
-    assert started.applied()[-1]["state"] == "present"
-
-
 def test_a_clone_has_the_data_of_now(started: Workers, session: Session, shop: Database, ended: Ended) -> None:
     owner = Actor("user", shop.owner)
     operation = clones.clone_database(session, owner, shop, DatabaseSpec("Copy", "copy"))
@@ -225,7 +195,7 @@ def test_a_clone_has_the_data_of_now(started: Workers, session: Session, shop: D
 def test_a_killed_workers_dump_is_made_anew(workers: Workers, session: Session, shop: Database, ended: Ended) -> None:
     workers.flag("backup-wait").touch()
     first = workers.start(program="tests.worker.backup_program")
-    operation = deletions.delete_database(session, SYSTEM, shop)
+    operation = backups.create_backup(session, SYSTEM, shop)
     session.commit()
     wait_until(workers.flag("backup-entered").exists)
     kill(first)

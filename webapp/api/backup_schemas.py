@@ -92,6 +92,10 @@ class DeletedDatabase(Answer):
     deleted_at: datetime
     expires_at: datetime
     backup: str
+    final_backup: Literal["made", "pending", "failed"] = Field(
+        description="Whether the last backup is made. Until then its host keeps the data aside, and tries again."
+    )
+    problem: str | None = Field(description="Why the last try of the final backup failed.")
     name_taken: bool
 
 

@@ -42,8 +42,10 @@ def deleted(found: Deleted) -> backup_schemas.DeletedDatabase:
         name=database.name,
         display_name=database.display_name,
         deleted_at=cast(datetime, _utc(database.deleted_at)),
-        expires_at=found.backup.expires_at.astimezone(UTC),
-        backup=found.backup.filename,
+        expires_at=found.final.expires_at.astimezone(UTC),
+        backup=found.final.filename,
+        final_backup="made" if found.held is None else "failed" if found.held.error else "pending",
+        problem=found.held.error if found.held else None,
         name_taken=found.name_taken,
     )
 

@@ -5,7 +5,9 @@ from webapp.models.base import Base
 from webapp.models.billing import BillingEvent, Subscription
 from webapp.models.databases import AllowlistEntry, Database, Host, Member, MemberCredential
 from webapp.models.drift import Difference, HostCheck
+from webapp.models.final_backups import FinalBackup
 from webapp.models.identities import Identity
+from webapp.models.invitations import Invitation
 from webapp.models.one_time_tokens import OneTimeToken
 from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.queued_mails import QueuedMail
@@ -31,11 +33,13 @@ __all__ = [
     "DatabaseFigures",
     "DatabaseSample",
     "Difference",
+    "FinalBackup",
     "Host",
     "HostCheck",
     "HostReport",
     "IdempotencyKey",
     "Identity",
+    "Invitation",
     "Member",
     "MemberCredential",
     "OneTimeToken",

@@ -103,6 +103,8 @@ class Database(Base):
     warned_percent: Mapped[int] = mapped_column(default=0, server_default="0")
     # A member's credentials ended while another operation was under way; the next one takes them from the host.
     members_changed: Mapped[bool] = mapped_column(default=False, server_default="false")
+    # Where it goes when it is deleted, and comes from when it returns: its name on the host until the final backup.
+    held_as: Mapped[str | None]
     delete_protection: Mapped[bool] = mapped_column(default=False, server_default="false")
     created_at: Mapped[CreatedAt]
     deleted_at: Mapped[datetime | None]

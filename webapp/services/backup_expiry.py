@@ -13,6 +13,7 @@ EXPIRE = text("""
               SELECT FROM operations WHERE operations.database_id = backup.database_id
               AND lane = 'long' AND state IN ('queued', 'running')
           )
+          AND NOT EXISTS (SELECT FROM final_backups WHERE final_backups.backup_id = backup.id)
           AND (backup.state = 'failed' OR databases.deleted_at IS NOT NULL OR EXISTS (
               SELECT FROM backups AS newer
               WHERE newer.database_id = backup.database_id AND newer.state = 'available'
@@ -28,6 +29,7 @@ FORGET = text("""
         UPDATE databases SET verifier = NULL, password_encrypted = NULL
         WHERE deleted_at < now() - interval '2 hours'
           AND NOT EXISTS (SELECT FROM backups WHERE backups.database_id = databases.id AND state = 'available')
+          AND NOT EXISTS (SELECT FROM final_backups WHERE final_backups.database_id = databases.id)
           AND (password_encrypted IS NOT NULL OR EXISTS (SELECT FROM members WHERE database_id = databases.id)
                OR EXISTS (SELECT FROM allowlist_entries WHERE database_id = databases.id))
         RETURNING id

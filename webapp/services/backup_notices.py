@@ -1,16 +1,58 @@
-"""Tell the owner when a backup, a restore or a drill has failed."""
+"""Tell the people of a database when a backup, a restore or a drill has failed: each time by webhook, once by mail.
 
+A mail says that something began to fail; it comes again only after it went well in between.
+"""
+
+from collections.abc import Iterable
+
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from webapp.models import Operation
-from webapp.services import webhooks
+from webapp.models import Database, Operation, User
+from webapp.services import mails, outbox, webhooks
 
 
-def tell(session: Session, operation: Operation, what: str) -> None:
-    """Queue the notice in the transaction that ends the operation."""
+def final_failed(session: Session, database: Database, why: str) -> None:
+    """The first failure of a final backup. The database is deleted and kept aside, and the dump is tried again."""
+    message = f"The final backup failed: {why}"
+    webhooks.publish(session, "backup.failed", database=database, details={"message": message})
+    _mail(session, people(session, database), database, message, "/databases/deleted")
+
+
+def tell(session: Session, operation: Operation, what: str, *, admins: bool = False) -> None:
+    """Queue the notice in the transaction that ends the operation; *admins*: for the platform's admins too."""
+    database = operation.database
+    message = f"{what}: {operation.error_message or 'the run ended without a result'}"
     details = {
         "operation": {"id": str(operation.id), "kind": operation.kind},
-        "message": f"{what}: {operation.error_message or 'the run ended without a result'}",
+        "message": message,
         "step": operation.error_step,
     }
-    webhooks.publish(session, "backup.failed", database=operation.database, details=details)
+    webhooks.publish(session, "backup.failed", database=database, details=details)
+    if _is_first(session, operation):
+        also = session.scalars(select(User).where(User.platform_role == "admin")) if admins else ()
+        listed = {user.id: user for user in (*people(session, database), *also)}
+        _mail(session, listed.values(), database, message, f"/databases/{database.id}/backups")
+
+
+def people(session: Session, database: Database) -> list[User]:
+    """Who is told: the owner, and the members who may act on it."""
+    session.refresh(database, ["members"])
+    return [database.owner, *(member.user for member in database.members if member.level == "admin")]
+
+
+def _is_first(session: Session, operation: Operation) -> bool:
+    """Whether the one before it, of the same kind on the same database, went well (or there was none)."""
+    before = select(Operation.state).where(
+        Operation.database_id == operation.database_id,
+        Operation.kind == operation.kind,
+        Operation.id != operation.id,
+        Operation.state.in_(("succeeded", "failed")),
+    )
+    return session.scalar(before.order_by(Operation.ended_at.desc()).limit(1)) != "failed"
+
+
+def _mail(session: Session, users: Iterable[User], database: Database, message: str, path: str) -> None:
+    for user in users:
+        if user.state == "active":
+            outbox.queue(session, mails.backup_failed(user.email, database.display_name, message, path))

@@ -3,17 +3,18 @@
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from webapp.config import settings
-from webapp.models import Backup, Database, Operation
+from webapp.models import Backup, Database, FinalBackup, Operation
 from webapp.models.databases import GENERATIONS
-from webapp.services import access, audit, backups, databases, hosts, operations, plans, storage, users
-from webapp.services.actors import SYSTEM, Actor
-from webapp.services.errors import BackupNotFound, Conflict, DatabaseNotFound, NameTaken
+from webapp.services import access, audit, backups, databases, final_backups, hosts, operations, plans, storage, users
+from webapp.services.actors import Actor
+from webapp.services.errors import BackupNotFound, DatabaseNotFound, NameTaken
 from webapp.services.guards import mark_authorized
 from webapp.services.long_operations import when_ended, when_retried
 from webapp.services.names import check_name
@@ -21,31 +22,39 @@ from webapp.services.names import check_name
 
 @dataclass(frozen=True)
 class Deleted:
-    """A deleted database that can be brought back, and the backup that it would come back from."""
+    """A deleted database that can be brought back: from *backup*, or *held*, from what its host keeps aside."""
 
     database: Database
-    backup: Backup
+    backup: Backup | None
+    held: FinalBackup | None
     name_taken: bool
+
+    @property
+    def final(self) -> Backup:
+        """The backup that it comes back from, once that is whole."""
+        found = self.backup or (self.held.backup if self.held else None)
+        if found is None:
+            raise BackupNotFound
+        return found
 
 
 def delete_database(
     session: Session, actor: Actor, database: Database, *, skip_final_backup: bool = False
 ) -> Operation:
-    """Queue the end of the database; its name is free afterwards, and a final backup of its data is kept.
+    """Queue the end of the database; its name is free afterwards, and a final backup of its data is made and kept.
 
-    What never came to be on its host has nothing to back up. Raises DeleteProtected or OperationInProgress.
+    The host keeps the data aside until then. What never came to be there has nothing to back up.
+    Raises DeleteProtected or OperationInProgress.
     """
     databases.lock(session, database)
-    if skip_final_backup or not takes_final_backup(database):
-        return databases.delete_database(session, actor, database)
     databases.require_unprotected(database)
-    operations.require_idle(session, database)
-    params = {"backup_id": str(backups.plan_backup(session, database, "final").id)}
-    operation = databases.queue_change(
-        session, actor, database, "database.delete", desired_state="absent", params=params, lane="long"
-    )
-    database.status = "deleting"
-    return operation
+    if takes_final_backup(database) and not skip_final_backup:
+        operations.require_idle(session, database)
+        planned = final_backups.planned(session, database) or backups.plan_backup(session, database, "final")
+        final_backups.plan(session, database, planned)
+    elif database.held_as is not None:  # an earlier deletion that failed may have put it aside already
+        final_backups.plan(session, database, None)
+    return databases.delete_database(session, actor, database)
 
 
 def takes_final_backup(database: Database) -> bool:
@@ -69,8 +78,8 @@ def list_deleted(session: Session, actor: Actor) -> list[Deleted]:
     listed = session.scalars(query.order_by(Database.deleted_at.desc())).unique()
     gone = [database for database in listed if access.allows(actor, database, "own")]
     taken = _taken(session, [database.name for database in gone])
-    found = ((database, backups.newest(session, database.id)) for database in gone)
-    return [Deleted(database, backup, database.name in taken) for database, backup in found if backup is not None]
+    found = [_deleted(session, database, name_taken=database.name in taken) for database in gone]
+    return [one for one in found if one.backup is not None or one.held is not None]
 
 
 def find_deleted(session: Session, actor: Actor, database_id: uuid.UUID) -> Database:
@@ -86,22 +95,43 @@ def find_deleted(session: Session, actor: Actor, database_id: uuid.UUID) -> Data
 def undelete(session: Session, actor: Actor, database: Database, name: str | None = None) -> Operation:
     """Queue bringing a deleted database back from its newest backup: data, password, members, allowlist.
 
-    Raises BackupNotFound, PlanLimitReached, ValidationFailed, NameTaken or HostUnavailable.
+    Where the final backup could not be made yet, what the host keeps aside comes back as it is.
+    Raises BackupNotFound, PlanLimitReached, ValidationFailed, NameTaken, OperationInProgress or HostUnavailable.
     """
-    backup = backups.newest(session, database.id)
-    if backup is None:
+    held = final_backups.require_unattended(session, database)
+    backup = None if held else backups.newest(session, database.id)
+    if held is None and backup is None:
         raise BackupNotFound("There is no backup left that this database could come back from.")
     owner = users.lock(session, database.owner_id)
     plans.require_room(session, owner)
     before = {"deleted_at": database.deleted_at.isoformat() if database.deleted_at else None, "name": database.name}
     _bring_back(session, database, check_name(name) if name else database.name)
-    params = {"backup_id": str(backup.id), "before": before}
-    operation = operations.enqueue(session, "database.undelete", database, actor, params, lane="long")
+    params: dict[str, Any] = {"before": before} | ({"backup_id": str(backup.id)} if backup else {})
+    if held is None:
+        _place(session, database)
+        database.held_as = None  # what may still be kept aside is as in the backup, and about to be dropped
+    else:
+        held.held_at = None  # nobody is to dump and drop it from now on
+    lane = "converge" if held else "long"
+    operation = operations.enqueue(session, "database.undelete", database, actor, params, lane=lane)
     audit.record(session, actor, "database.undelete", database.name, database=database, operation=operation)
     return operation
 
 
+def _deleted(session: Session, database: Database, *, name_taken: bool) -> Deleted:
+    row = final_backups.of_database(session, database) if database.held_as else None
+    held = row if row is not None and row.backup is not None and row.backup.state != "available" else None
+    return Deleted(database, None if held else backups.newest(session, database.id), held, name_taken)
+
+
+def _place(session: Session, database: Database) -> None:
+    """A host that takes databases: a dump can be restored anywhere."""
+    if database.host.state != "active":
+        database.host = hosts.place(session)
+
+
 def _bring_back(session: Session, database: Database, name: str) -> None:
+    before = database.name
     try:
         with session.begin_nested():
             database.name, database.deleted_at = name, None
@@ -110,8 +140,9 @@ def _bring_back(session: Session, database: Database, name: str) -> None:
         raise NameTaken(f"The name {name} is taken meanwhile. Choose another.") from None
     database.status, database.desired_state, database.applied_generation = "creating", "present", None
     database.generation = session.scalars(select(GENERATIONS.next_value())).one()
-    if database.host.state != "active":
-        database.host = hosts.place(session)
+    if name != before:
+        for member in database.members:  # their roles are called after the database
+            member.credential = None
     if database.password_encrypted is None:
         databases.set_new_password(session, database)
 
@@ -119,21 +150,6 @@ def _bring_back(session: Session, database: Database, name: str) -> None:
 def _taken(session: Session, names: list[str]) -> set[str]:
     query = select(Database.name).where(Database.name.in_(names), Database.deleted_at.is_(None))
     return set(session.scalars(query)) if names else set()
-
-
-@when_ended("database.delete")
-def _deleted(session: Session, operation: Operation) -> None:
-    """A database that was not deleted after all is opened again, by an operation of its own."""
-    if operation.state == "succeeded":
-        return
-    database, params = operation.database, operation.params
-    backups.give_up(session, params["backup_id"], operation.error_message)
-    database.desired_state, database.status = params["previous_state"], params["previous_status"]
-    database.generation = session.scalars(select(GENERATIONS.next_value())).one()
-    if operation.attempt:
-        kind = "database.stop" if database.desired_state == "stopped" else "database.start"
-        again = {"previous_state": database.desired_state, "previous_status": database.status}
-        operations.enqueue(session, kind, database, SYSTEM, again)
 
 
 @when_ended("database.undelete")
@@ -148,12 +164,6 @@ def _undeleted(_session: Session, operation: Operation) -> None:
         return
     database.name, database.deleted_at = before["name"], datetime.fromisoformat(before["deleted_at"])
     database.status, database.desired_state = "deleting", "absent"
-
-
-@when_retried("database.delete")
-def _delete_again(_session: Session, _operation: Operation) -> None:
-    """The database was opened again: what is to be dumped and dropped now is another state of it."""
-    raise Conflict("The database was opened again after this failed. Delete it anew.")
 
 
 @when_retried("database.undelete", "database.clone")

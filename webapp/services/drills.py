@@ -2,6 +2,7 @@
 
 import uuid
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -9,6 +10,8 @@ from webapp.models import Backup, Database, Operation
 from webapp.services import audit, backup_notices, operations
 from webapp.services.actors import Actor
 from webapp.services.long_operations import when_ended
+
+log = structlog.get_logger(__name__)
 
 
 def queue_drill(session: Session, actor: Actor, database: Database, backup: Backup) -> Operation:
@@ -32,4 +35,6 @@ def _drilled(session: Session, operation: Operation) -> None:
     if backup is None or operation.state != "failed":
         return
     backup.drill_error = operation.error_message or "The drill failed."
-    backup_notices.tell(session, operation, f"The backup {backup.filename} could not be proven restorable")
+    log.error("drill_failed", database_id=str(operation.database_id), backup=backup.filename, step=operation.error_step)
+    what = f"The backup {backup.filename} could not be proven restorable"
+    backup_notices.tell(session, operation, what, admins=True)

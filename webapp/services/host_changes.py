@@ -8,7 +8,7 @@ from sqlalchemy import Update, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from webapp.models import Database, Host, Operation
+from webapp.models import Database, FinalBackup, Host, Operation
 from webapp.services import audit, doorbell, hosts
 from webapp.services.actors import SYSTEM, Actor
 from webapp.services.errors import Conflict, NameTaken
@@ -158,6 +158,8 @@ def remove(session: Session, actor: Actor, host: Host) -> None:
         raise Conflict(
             f"{live} database{'s live' if live > 1 else ' lives'} on {host.name}. Move or delete them first."
         )
+    if _count(session, FinalBackup, FinalBackup.host_id == host.id):
+        raise Conflict(f"{host.name} keeps deleted databases aside whose final backup is not made yet.")
     if _count(session, Operation, Operation.host_id == host.id, Operation.state.in_(("queued", "running"))):
         raise Conflict(f"An operation on {host.name} has not ended.")
     host.state, host.removed_at = "offline", session.scalar(select(func.now()))
@@ -173,7 +175,7 @@ def _let_operations_go(session: Session, host: Host) -> None:
         doorbell.ring(session, host.id)
 
 
-def _count(session: Session, model: type[Database | Operation], *conditions: Any) -> int:
+def _count(session: Session, model: type[Database | FinalBackup | Operation], *conditions: Any) -> int:
     return session.scalar(select(func.count()).select_from(model).where(*conditions)) or 0
 
 

@@ -64,6 +64,31 @@ If that was not you, choose a new one at {link("/forgot-password")}"""
     return _mail(to, "Your DBHost password has changed", text)
 
 
+def invitation(to: str, by: str, name: str, level: str, token: str) -> Mail:
+    text = f"""{by} invites you to the database “{name}”, as {level}.
+
+{link("/invitations", token=token)}
+
+The link works once, for 7 days. If you do not know who invites you, do nothing."""
+    return _mail(to, f"{by} invites you to a database", text)
+
+
+def transfer(to: str, by: str, name: str, token: str) -> Mail:
+    text = f"""{by} wants to hand the database “{name}” over to you: you would own it, and it would count for your plan.
+
+{link("/invitations", token=token)}
+
+The link works once, for 7 days. Nothing changes unless you accept."""
+    return _mail(to, f"{by} offers you a database", text)
+
+
+def answered(to: str, by: str, name: str, what: str) -> Mail:
+    text = f"""{by} {what} the database “{name}”.
+
+{link("/databases")}"""
+    return _mail(to, "Your invitation was answered", text)
+
+
 def payment_failed(to: str, until: str) -> Mail:
     text = f"""Your payment for DBHost failed. Your plan stays until {until}; nothing is deleted afterwards either.
 
@@ -106,6 +131,15 @@ It has taken nothing for a day or more, or said that it is gone. The last try: {
 
 What was not taken waits. Enable it again here, once it works: {link("/settings/webhooks")}"""
     return _mail(to, "Your webhook endpoint was disabled", text)
+
+
+def backup_failed(to: str, display_name: str, message: str, path: str) -> Mail:
+    text = f"""{display_name}: {message}
+
+Earlier backups are kept as they were. What there is, and what to do: {link(path)}
+
+You get no further mail about this until it has worked again."""
+    return _mail(to, f"A backup of {display_name} needs attention", text)
 
 
 def test(to: str) -> Mail:

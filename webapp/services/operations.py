@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from webapp.models import Database, Operation
 from webapp.models.databases import GENERATIONS
-from webapp.services import access, audit, doorbell, long_operations
+from webapp.services import access, audit, doorbell, final_backups, long_operations
 from webapp.services.actors import Actor
 from webapp.services.errors import Conflict, DatabaseNotFound, OperationInProgress, OperationNotFound
 from webapp.services.guards import mark_authorized
@@ -183,16 +183,27 @@ def _undo(session: Session, operation: Operation) -> None:
     The state taken back is a generation of its own, so that a retry does not converge it in the operation's name.
     """
     database = operation.database
-    if operation.kind == "database.create":
+    if operation.kind == "database.undelete":
+        _stay_deleted(database, operation.params["before"])
+        final_backups.put_aside(session, database)
+    elif operation.kind == "database.create":
         database.deleted_at, database.desired_state = datetime.now(UTC), "absent"
         database.verifier = database.password_encrypted = None
     else:
         database.desired_state = operation.params["previous_state"]
         database.status = operation.params["previous_status"]
         database.generation = session.scalars(select(GENERATIONS.next_value())).one()
+    if operation.kind == "database.delete":
+        final_backups.forget(session, database, "The deletion was cancelled.")
     if operation.kind == "database.allowlist":
         listed = operation.params["previous_allowlist"]
         database.replace_allowlist({ip_network(cidr): label for cidr, label in listed.items()})
+
+
+def _stay_deleted(database: Database, before: dict[str, Any]) -> None:
+    """A return that never began: the database is deleted as before, and its final backup still to be made."""
+    database.name, database.deleted_at = before["name"], datetime.fromisoformat(before["deleted_at"])
+    database.status, database.desired_state = "deleting", "absent"
 
 
 def _changed(session: Session, statement: Any) -> bool:

@@ -21,6 +21,7 @@ from webapp.db import make_engine, make_sessions
 from webapp.worker import environment, reaper, workplace
 from webapp.worker.checker import Checker
 from webapp.worker.chores import Chores
+from webapp.worker.final_backups import FinalBackups
 from webapp.worker.hosts import Server, Shutdown
 from webapp.worker.keeper import Keeper
 from webapp.worker.queue import THREADS, Beside, Queue
@@ -54,7 +55,7 @@ class Program:
         place = workplace.Workplace(self.settings.home)
         warm = Warm(place.folder, fork_server_environment())
         server = self._server(place, warm)
-        beside = (Chores(server.sessions), Sampler(server), Checker(server), Keeper(server))
+        beside = (Chores(server.sessions), Sampler(server), Checker(server), Keeper(server), FinalBackups(server))
         try:
             while not self.shutdown.asked:
                 await self._work(server, beside, dead)

@@ -35,6 +35,8 @@ def tenant_database(database: Database) -> dict[str, Any]:
         "read_only": database.storage_state != "open",
         "networks": [str(entry.cidr) for entry in database.allowlist],
     }
+    if database.held_as is not None:
+        wanted["held_as"] = database.held_as
     if database.desired_state != "absent":
         wanted["verifier"] = database.verifier
     return wanted

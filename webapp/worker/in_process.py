@@ -22,6 +22,7 @@ NAMES = (
     "host_report",
     "host_strangers",
     "tenant_backup",
+    "tenant_backups",
     "tenant_restore",
     "tenant_job",
     "tenant_backup_files",

@@ -8,14 +8,18 @@ from sqlalchemy import ColumnElement, Update, func, select, update
 from sqlalchemy.orm import Session
 
 from webapp.models import Database, Operation, Run
-from webapp.services import drift, long_operations, webhooks
+from webapp.services import drift, final_backups, long_operations, webhooks
 from webapp.worker import retries
 from webapp.worker.report import Failure
 
 DONE_STATUS = {"present": "active", "stopped": "stopped"}
 # These leave a database as it was when they fail; after any other failure it is not as it should be.
 HARMLESS = ("database.repair_ownership",)
-TOLD = {"database.create": "database.created", "database.delete": "database.deleted"}
+TOLD = {
+    "database.create": "database.created",
+    "database.delete": "database.deleted",
+    "database.undelete": "database.created",
+}
 LOST = Failure("AGENT_ERROR", "The worker carrying this operation died several times.", retryable=False)
 
 
@@ -26,9 +30,13 @@ def succeed(session: Session, operation: Operation, fence: int, changes: list[st
     database = operation.database
     drift.converged(session, database.id)
     if database.desired_state == "absent":
-        gone: dict[str, Any] = {"deleted_at": func.now(), "verifier": None, "password_encrypted": None}
-        _set_database(session, database.id, **gone, applied_generation=operation.generation)
+        # What is kept aside can come back with its password.
+        kept = final_backups.put_aside(session, database)
+        secrets: dict[str, Any] = {} if kept else {"verifier": None, "password_encrypted": None}
+        gone = {"deleted_at": func.now(), "applied_generation": operation.generation}
+        _set_database(session, database.id, **gone, **secrets)
     else:
+        final_backups.forget(session, database, "The database is there again.")
         status = DONE_STATUS[database.desired_state]
         _set_database(session, database.id, status=status, applied_generation=operation.generation)
     if operation.kind in TOLD:

@@ -30,6 +30,12 @@ def statement(template: LiteralString, *values: str | int) -> Change:
     return Change(shown.statement(template, *values), sql.SQL(template).format(*map(_composable, values)))
 
 
+def together(steps: list[Change]) -> Change:
+    """*steps* as one transaction: either all of them are made or none."""
+    statements = [step.statement for step in steps if step.statement is not None]
+    return Change("; ".join(step.shown for step in steps), sql.SQL("; ").join(statements))
+
+
 def secret(template: LiteralString, verifier: str | None, *values: str | int) -> Change:
     """A statement that ends in *verifier*, which is not shown."""
     visible = f"{shown.statement(template, *values)} PASSWORD {shown.HIDDEN}"

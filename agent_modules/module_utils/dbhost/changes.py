@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from . import member_changes, scram, shown
+from . import holding, member_changes, scram, shown
 from .change import HAND_OVER, TERMINATE, Change, secret, statement
 from .errors import TenantError
 from .observed import Observed
@@ -23,7 +23,10 @@ def changes(current: Observed, wanted: TenantDatabase) -> list[Change]:
     """
     _require_ours(current)
     if wanted.state == "absent":
-        return _drop(current)
+        return holding.keep(current, wanted) or _drop(current)
+    returned = holding.brought_back(current, wanted)
+    if returned is not None:
+        return [holding.bring_back(current, wanted), *changes(returned, wanted)]
     interrupted = current.database_limit == DROP_INTERRUPTED
     found = Observed(current.name, members=current.members, viewers=current.viewers) if interrupted else current
     leftovers = [statement("DROP DATABASE {} WITH (FORCE)", wanted.name)] if interrupted else []

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import databases, files, scram, store
+from . import databases, files, names, scram, store
 from .errors import TenantError
 from .postgres import Cluster
 from .results import Result
@@ -28,7 +28,8 @@ def run(state_dir: Path, cluster: databases.Target, wanted: Sequence[TenantDatab
         held = store.load(state_dir)
         current, stale = _split(held, wanted)
         if not check:
-            store.save(state_dir, {**held, **{item.name: store.accepted(held, item) for item in current}})
+            remembered = {item.name: store.accepted(held, item) for item in current if not names.is_held(item.name)}
+            store.save(state_dir, {**held, **remembered})
         return [*databases.converge(cluster, current, check=check), *stale]
 
 

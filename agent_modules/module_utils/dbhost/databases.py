@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import errors
@@ -81,7 +81,10 @@ def converge(target: Target, wanted: Sequence[TenantDatabase], *, check: bool) -
 def _observe(target: Target, wanted: Iterable[TenantDatabase]) -> dict[str, Observed]:
     with postgres.connect(target.cluster) as connection:
         try:
-            return observe(connection, [item.name for item in wanted], target.login)
+            listed = list(wanted)
+            kept = {item.name: item.held_as for item in listed if item.held_as}
+            found = observe(connection, [*(item.name for item in listed), *kept.values()], target.login)
+            return {name: replace(row, held=found.get(kept.get(name, ""))) for name, row in found.items()}
         except psycopg.Error as error:
             raise postgres.explain(error, "Observe roles and databases") from None
 

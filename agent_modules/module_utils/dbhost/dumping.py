@@ -43,7 +43,7 @@ class Backup:
 
 def parse(item: Mapping[str, Any]) -> Backup:
     """The checked form of `tenant_backup`. Raises TenantError, which never quotes it."""
-    names.require(item["name"])
+    names.require(item["name"], allow_held=True)
     dump_files.require_place(item["folder"], item["filename"])
     upload = item.get("upload") or {}
     if item["store"] == "upload" and not (upload.get("part_size", 0) > 0 and upload.get("part_urls")):

@@ -29,6 +29,7 @@ ITEM_OPTIONS: dict[str, dict[str, Any]] = {
     "disconnect": {"type": "bool", "default": False},
     "repair_ownership": {"type": "bool", "default": False},
     "read_only": {"type": "bool", "default": False},
+    "held_as": {"type": "str"},
     "members": {"type": "list", "elements": "dict", "default": [], "options": MEMBER_OPTIONS},
 }
 

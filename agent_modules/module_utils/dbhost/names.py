@@ -9,6 +9,8 @@ import re
 from .errors import TenantError
 
 _RULE = re.compile(r"[a-z][a-z0-9-]{1,48}[a-z0-9]")
+# What a deleted database is called until its last backup is made. The OS user of dumps is let in by it too.
+_HELD = re.compile(r"dbhost-held-[0-9a-f]{16}")
 
 RESERVED = frozenset(
     {
@@ -39,8 +41,15 @@ def is_reserved(name: str) -> bool:
     return name in RESERVED or name.startswith(RESERVED_PREFIX)
 
 
-def require(name: str, *, allow_reserved: bool = False) -> None:
+def is_held(name: str) -> bool:
+    """True if *name* is that of a database that is kept for its last backup."""
+    return _HELD.fullmatch(name) is not None
+
+
+def require(name: str, *, allow_reserved: bool = False, allow_held: bool = False) -> None:
     """Raise TenantError unless *name* may be a tenant's. *allow_reserved* lets in the control plane's own alone."""
+    if allow_held and is_held(name):
+        return
     if not is_valid(name):
         raise TenantError(
             "invalid_name",

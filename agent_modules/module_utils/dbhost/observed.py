@@ -92,6 +92,7 @@ class Observed:
     salt: scram.Salt | None = None
     members: tuple[ObservedMember, ...] = ()
     viewers: bool = False
+    held: Observed | None = None
     viewers_grants: tuple[str, ...] = ()
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import doors, files, pgbouncer_files, pgbouncer_process, scram, store
+from . import doors, files, names, pgbouncer_files, pgbouncer_process, scram, store
 from .errors import TenantError
 from .pgbouncer_files import Backend
 from .pgbouncer_process import PgBouncer
@@ -89,6 +89,8 @@ def converge(host: Host, wanted: Sequence[TenantDatabase], *, check: bool) -> Ou
 def _decide(held: Store, wanted: Sequence[TenantDatabase], outcome: Outcome) -> dict[str, doors.Step]:
     steps = {}
     for item, result in zip(wanted, outcome.results, strict=True):
+        if names.is_held(item.name):  # PgBouncer never knew it by this name
+            continue
         try:
             store.require_current(held, item)
             steps[item.name] = doors.step(held.get(item.name, Entry()), item)

@@ -78,4 +78,6 @@ def in_files(config_dir: Path, state_dir: Path, known: Collection[str]) -> list[
 
 def _is_known(name: str, known: Collection[str]) -> bool:
     """A database's group of viewers is as known as the database; its members' roles have to be named."""
+    if names.is_held(name.partition(".")[0]):
+        return name.partition(".")[0] in known
     return name.removesuffix(VIEWERS) in known or name in _OURS or name.startswith(_OUR_PREFIXES)

@@ -34,6 +34,7 @@ class TenantDatabase:
     repair_ownership: bool = False
     read_only: bool = False
     members: tuple[Member, ...] = ()
+    held_as: str | None = None
 
 
 def parse(item: Mapping[str, Any], *, allow_reserved: bool) -> TenantDatabase:
@@ -41,7 +42,7 @@ def parse(item: Mapping[str, Any], *, allow_reserved: bool) -> TenantDatabase:
     given = {key: value for key, value in item.items() if value is not None}
     listed = given.pop("members", [])
     wanted = TenantDatabase(**{**given, "networks": networks(given.get("networks", []))})
-    names.require(wanted.name, allow_reserved=allow_reserved)
+    names.require(wanted.name, allow_reserved=allow_reserved, allow_held=wanted.state == "absent")
     wanted = replace(wanted, members=members.parse(listed, wanted.name))
     _require_choices(wanted)
     if wanted.state != "absent":
@@ -63,6 +64,8 @@ def networks(values: list[str]) -> tuple[str, ...]:
 def _require_choices(wanted: TenantDatabase) -> None:
     if wanted.state not in STATES or wanted.pool_mode not in POOL_MODES:
         raise TenantError("invalid_item", "The state or the pool mode is not one of those that exist.")
+    if wanted.held_as is not None and (not names.is_held(wanted.held_as) or names.is_held(wanted.name)):
+        raise TenantError("invalid_item", "What is kept aside is called dbhost-held- and 16 small hexadecimal digits.")
     for number in (wanted.connection_limit, wanted.pool_size):
         if not 1 <= number <= MAX_CONNECTIONS:
             raise TenantError("invalid_item", f"Limits and pool sizes are between 1 and {MAX_CONNECTIONS}.")

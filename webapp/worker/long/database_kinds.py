@@ -1,8 +1,7 @@
-"""The long operations on databases: delete with a final backup, undelete, clone."""
+"""The long operations on databases: undelete and clone."""
 
 from typing import Any
 
-from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from webapp.models import Backup, Database, Host
@@ -13,23 +12,6 @@ from webapp.worker.long.job import Done, LongJob, Refused
 from webapp.worker.report import failed_run
 
 PLAYBOOK = "databases.yml"
-
-
-def delete(job: LongJob) -> Done:
-    """Shut the clients out, dump what is then final, drop it. Should the dump fail, nothing is dropped."""
-    database = job.operation.database
-    job.expect(PLAYBOOK, "backup.yml", PLAYBOOK)
-    changes = converge(job, database, "closed", expected=True)
-    backup = dumps.make(job, job.operation.params["backup_id"], expected=True)
-    changes += [f"Final backup {backup.filename}", *converge(job, database, "absent", expected=True)]
-
-    def record(session: Session) -> None:
-        """Verifier and password stay, encrypted, for as long as the database can come back."""
-        row = session.get_one(Database, database.id)
-        row.deleted_at, row.applied_generation = func.now(), database.generation
-        webhooks.publish(session, "database.deleted", database=row)
-
-    return Done(changes, record)
 
 
 def undelete(job: LongJob) -> Done:

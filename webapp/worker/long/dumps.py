@@ -1,16 +1,17 @@
 """Dump a database on its host into a backup's file, there or in the object store, and keep what is known of it."""
 
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from webapp.config import settings
 from webapp.gateways.object_store import ObjectStoreError, object_store
-from webapp.models import Backup, Database, Operation
+from webapp.models import Backup, Operation
 from webapp.services import backups
 from webapp.worker.long.job import LongJob, Refused, Stopped, report_of
 from webapp.worker.report import AGENT_ERROR, Failure, ItemError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from webapp.gateways.s3 import ObjectStore
 
 REPORT = "Report the backup"
+# A transaction that counts only while whoever asks may still write.
+type Fenced = Callable[[], AbstractContextManager[Session]]
 
 
 class Part(BaseModel):
@@ -77,17 +80,15 @@ def make(job: LongJob, backup_id: str, *, expected: bool = False) -> Backup:
 
 def dump(job: LongJob, backup: Backup, *, expected: bool = False) -> Dumped:
     """Make the dump. Raises Refused with the host's own words when there is none."""
-    database = backup.database
-    store = held_store() if backup.store == "s3" else None
-    variables = _variables(job, database, backup, store)
+    variables = asked(backup, backup.database.name, lambda: fenced(job))
     outcome = job.play("backup.yml", backup.host.name, {"tenant_backup": variables}, expected=expected)
     dumped = report_of(outcome, REPORT, "backup", Dumped)
     if dumped.error is not None:
         raise Refused(dumped.error.failure)
     if dumped.sha256 is None or dumped.size_bytes is None or not outcome.ok:
         raise Refused(Failure(AGENT_ERROR, "The dump ended without a checksum.", retryable=True))
-    if store is not None:
-        _complete(job, store, backup, dumped)
+    job.check_stop()
+    complete(backup, dumped)
     return dumped
 
 
@@ -112,35 +113,40 @@ def store_failure(error: ObjectStoreError) -> Refused:
     return Refused(Failure(AGENT_ERROR, str(error), retryable=True, step="Object store"))
 
 
-def _variables(job: LongJob, database: Database, backup: Backup, store: "ObjectStore | None") -> dict[str, Any]:
-    asked: dict[str, Any] = {
-        "name": database.name,
+def asked(backup: Backup, name: str, fenced: Fenced) -> dict[str, Any]:
+    """What the playbook is told of one backup, made of the database that its host calls *name*. Raises Refused."""
+    wanted: dict[str, Any] = {
+        "name": name,
         "folder": str(backup.database_id),
         "filename": backup.filename,
         "store": "host",
-        "age_recipients": job.settings.backup_age_recipients.split(),
+        "age_recipients": settings().backup_age_recipients.split(),
     }
-    return asked if store is None else asked | _upload(job, backup, store)
+    return wanted | (_upload(backup, fenced) if backup.store == "s3" else {})
 
 
-def _upload(job: LongJob, backup: Backup, store: "ObjectStore") -> dict[str, Any]:
+def complete(backup: Backup, dumped: Dumped) -> None:
+    """Make one object of the parts that were uploaded. Raises Refused."""
+    if backup.store != "s3":
+        return
+    parts = [(part.number, part.etag) for part in dumped.parts]
+    try:
+        store = held_store()
+        store.complete_upload(backups.object_key(backup), backup.upload_id or "", parts, dumped.size_bytes or 0)
+    except ObjectStoreError as error:
+        raise store_failure(error) from None
+
+
+def _upload(backup: Backup, fenced: Fenced) -> dict[str, Any]:
     """Addresses for the parts. What an earlier try had begun is given up: its parts would be paid for."""
+    store = held_store()
     try:
         if backup.upload_id is not None:
             store.abort_upload(backups.object_key(backup), backup.upload_id)
         upload = store.begin_upload(backups.object_key(backup), backup.database.size_bytes)
     except ObjectStoreError as error:
         raise store_failure(error) from None
-    with fenced(job) as session:
+    with fenced() as session:
         session.get_one(Backup, backup.id).upload_id = upload.upload_id
     backup.upload_id = upload.upload_id
     return {"store": "upload", "upload": {"part_size": upload.part_bytes, "part_urls": upload.part_urls}}
-
-
-def _complete(job: LongJob, store: "ObjectStore", backup: Backup, dumped: Dumped) -> None:
-    job.check_stop()
-    parts = [(part.number, part.etag) for part in dumped.parts]
-    try:
-        store.complete_upload(backups.object_key(backup), backup.upload_id or "", parts, dumped.size_bytes or 0)
-    except ObjectStoreError as error:
-        raise store_failure(error) from None

@@ -17,7 +17,6 @@ WORK: dict[str, Work] = {
     "backup.delete": backup_kinds.delete,
     "backup.fetch": backup_kinds.fetch,
     "backup.drill": backup_kinds.drill,
-    "database.delete": database_kinds.delete,
     "database.undelete": database_kinds.undelete,
     "database.clone": database_kinds.clone,
     "database.move": move_kind.move,

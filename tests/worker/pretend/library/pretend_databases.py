@@ -13,8 +13,14 @@ def converge(folder: Path, database: dict) -> dict:
     errors = json.loads((folder / "errors.json").read_text()) if (folder / "errors.json").exists() else {}
     error = errors.get(database["name"])
     data = folder / f"data-{database['name']}"
-    if database["state"] == "absent":
+    aside = folder / f"data-{database['held_as']}"
+    if error is None and database["state"] == "absent" and database["held_as"]:
+        if data.exists():
+            data.rename(aside)
+    elif error is None and database["state"] == "absent":
         data.unlink(missing_ok=True)
+    elif error is None and aside.exists() and not data.exists():
+        aside.rename(data)
     else:
         data.touch()
     with (folder / "applied").open("a") as applied:
@@ -43,6 +49,7 @@ def main() -> None:
         "networks": {"type": "list", "elements": "str"},
         "disconnect": {"type": "bool"},
         "repair_ownership": {"type": "bool"},
+        "held_as": {"type": "str"},
     }
     databases = {"type": "list", "elements": "dict", "options": fields}
     module = AnsibleModule(argument_spec={"databases": databases, "folder": {"type": "path"}})

@@ -6,7 +6,8 @@ from ansible.module_utils.basic import AnsibleModule
 def main() -> None:
     one = {"type": "dict"}
     databases = {"type": "list", "elements": "dict"}
-    module = AnsibleModule(argument_spec={"databases": databases, "backup": one, "restore": one, "files": one})
+    spec = {"databases": databases, **dict.fromkeys(("backup", "batch", "restore", "files"), one)}
+    module = AnsibleModule(argument_spec=spec)
     report = {name: value for name, value in module.params.items() if value is not None}
     items = [item for value in report.values() for item in (value if isinstance(value, list) else [value])]
     if any(item["error"] for item in items):
