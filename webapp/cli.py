@@ -18,6 +18,7 @@ from webapp.cli_members import invitations, members, transfer
 from webapp.cli_moves import move
 from webapp.cli_production import control_plane, release
 from webapp.cli_session import as_json, control_session, show
+from webapp.cli_webhooks import webhooks
 from webapp.config import settings
 from webapp.embedded.environment import load, use_embedded
 from webapp.gateways import mail as mail_gateway
@@ -141,6 +142,7 @@ for command in (
     ensure_hosts,
     release,
     control_plane,
+    webhooks,
 ):
     main.add_command(command)
 

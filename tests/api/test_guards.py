@@ -31,6 +31,7 @@ BLUEPRINTS = (
     "health_api",
     "drift_api",
     "hosts_api",
+    "webhooks_api",
     "probes",
     "api_docs",
     "stripe_events",
@@ -55,6 +56,8 @@ PUBLIC = (200,) * 10
 OFF = (404,) * 10
 ADMIN = (404, 404, 404, 404, 200, 401, 401, 404, 404, 404)
 ADMIN_QUEUES = (404, 404, 404, 404, 202, 401, 401, 404, 404, 404)
+OWN_ACCOUNT = (200, 403, 403, 200, 200, 401, 401, 200, 200, 200)
+OWN_ENDPOINT = (200, 403, 403, 404, 404, 401, 401, 404, 404, 404)
 RULES: dict[str, tuple[int, ...]] = {
     "GET databases_api.index": LIST,
     "POST databases_api.create": (202, 403, 403, 202, 202, 401, 401, 202, 202, 202),
@@ -116,6 +119,16 @@ RULES: dict[str, tuple[int, ...]] = {
     "GET hosts_api.index": ADMIN,
     "GET hosts_api.show": ADMIN,
     "PATCH hosts_api.change": ADMIN,
+    "GET webhooks_api.index": OWN_ACCOUNT,
+    "POST webhooks_api.create": (201, 403, 403, 201, 201, 401, 401, 201, 201, 201),
+    "GET webhooks_api.show": OWN_ENDPOINT,
+    "PATCH webhooks_api.change": OWN_ENDPOINT,
+    "DELETE webhooks_api.delete": (204, *OWN_ENDPOINT[1:]),
+    "POST webhooks_api.rotate_secret": OWN_ENDPOINT,
+    "POST webhooks_api.test": (202, *OWN_ENDPOINT[1:]),
+    "GET webhooks_api.deliveries": OWN_ENDPOINT,
+    "GET webhooks_api.show_delivery": OWN_ENDPOINT,
+    "POST webhooks_api.resend": (202, *OWN_ENDPOINT[1:]),
     "GET probes.alive": PUBLIC,
     "GET probes.ready": PUBLIC,
     "GET probes.metrics": PUBLIC,
@@ -138,6 +151,9 @@ BODIES: dict[str, Any] = {
     "invitations_api.create": {"email": "invited@example.com", "role": "viewer"},
     "transfers_api.offer": {"email": "heir@example.com"},
     "hosts_api.change": {"capacity": 5000},
+    "webhooks_api.create": {"url": "https://example.com/hook", "events": ["backup.failed"]},
+    "webhooks_api.change": {},
+    "webhooks_api.rotate_secret": {},
 }
 # What makes the database fit for the call.
 # A role for every member of the shop, whoever ended theirs before.
@@ -168,6 +184,15 @@ PREPARED = {
     "databases_api.clean_up": "UPDATE databases SET storage_state = 'shut';"
     "UPDATE operations SET created_at = now() - interval '2 days'",
 }
+# Alice's endpoint and a message to it, both under the operation's id, whatever became of the last ones.
+ENDPOINT = """
+    DELETE FROM webhook_endpoints;
+    INSERT INTO webhook_endpoints (id, user_id, url, events, secret_encrypted)
+        SELECT o.id, u.id, 'https://example.com/hook', '["backup.failed"]', 'sealed'
+        FROM operations o, users u WHERE o.id = '{id}' AND u.email = 'alice@example.com';
+    INSERT INTO webhook_deliveries (id, endpoint_id, message_id, event, payload)
+        SELECT id, id, 'msg_1', 'backup.failed', '{}' FROM webhook_endpoints
+"""
 # The state that makes the operation fit for the call; every other call finds nothing under way.
 STATES = {"operations_api.cancel": "queued", "operations_api.retry": "failed"}
 
@@ -224,11 +249,14 @@ def test_everybody_gets_what_the_rule_says(
             reset(session, queued, STATES.get(endpoint, "succeeded"))
             member = a_member(session, shop)
             session.execute(text(PREPARED.get(endpoint, "SELECT 1")))
+            if address.startswith("/api/v1/webhooks"):
+                session.execute(text(ENDPOINT.replace("{id}", str(queued.id))))
             session.commit()
             path = address.replace("<invitation_id>", INVITED)
             if address.startswith("/api/v1/invitations/"):
                 path = path.replace("<id>", INVITED)
             path = path.replace("<id>", str(row_id)).replace("<member_id>", member).replace("<name>", "db1")
+            path = path.replace("<delivery_id>", str(queued.id))
             response = people[person].call(
                 method, path.replace("<filename>", backup.filename), headers={"Prefer": "respond-async"},
                 **body(endpoint),

@@ -34,6 +34,7 @@ OWN_PAGE = page(200, 200, 200, 200, 200, 200, 200)  # shows each visitor what is
 OWN_FORM = form(303, 303, 303, 303, 303, 303)
 OWN_SHOWN = form(200, 200, 200, 200, 200, 200)
 OWN_THING = form(303, 404, 404, 404, 404, 404)  # the thing in the address is the owner's
+OWN_THING_PAGE = page(200, 404, 404, 404, 404, 404, 200)
 VIEW = page(200, 200, 200, 200, 404, 200, 200)
 OPERATE_PAGE = page(200, 200, 404, 404, 404, 200, 404)
 OPERATE = form(303, 303, 404, 404, 404, 303)
@@ -110,6 +111,18 @@ RULES: dict[str, Rule] = {
     "POST settings.create_key": OWN_SHOWN,
     "POST settings.replace_key": form(200, 404, 404, 404, 404, 404),
     "POST settings.revoke_key": OWN_THING,
+    "GET webhooks.index": OWN_PAGE,
+    "POST webhooks.create": OWN_SHOWN,
+    "GET webhooks.show": OWN_THING_PAGE,
+    "GET webhooks.confirm_delete": OWN_THING_PAGE,
+    "GET webhooks.show_delivery": OWN_THING_PAGE,
+    "POST webhooks.change": OWN_THING,
+    "POST webhooks.rotate": form(200, 404, 404, 404, 404, 404),
+    "POST webhooks.set_state enable": OWN_THING,
+    "POST webhooks.set_state disable": OWN_THING,
+    "POST webhooks.test": OWN_THING,
+    "POST webhooks.delete": OWN_THING,
+    "POST webhooks.resend": OWN_THING,
     "GET billing.show_usage": OWN_PAGE,
     "GET billing.show": OWN_PAGE,
     "POST billing.checkout": BILLING_OFF,
@@ -185,6 +198,8 @@ FORMS: dict[str, dict[str, Any]] = {
     "settings.change_password": {"current": PASSWORD, "new": f"another {PASSWORD}", "repeated": f"another {PASSWORD}"},
     "settings.change_email": {"email": "other@example.com"},
     "settings.create_key": {"label": "Another"},
+    "webhooks.create": {"url": "https://example.com/hook", "events": "backup.failed"},
+    "webhooks.change": {"url": "https://example.com/hook", "events": "backup.failed"},
     "confirmation.confirm": {"password": PASSWORD},
     "admin_users.change_plan": {"plan": "pro"},
     "admin_users.change_role": {"role": "admin"},

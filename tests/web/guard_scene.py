@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from tests.support import rows
 from tests.web.conftest import Browser
 from webapp.models import AuthSession, Database, Difference, Identity, Member, Operation, Passkey
-from webapp.services import api_keys, invitations, members
+from webapp.services import api_keys, invitations, members, webhooks
 from webapp.services.actors import SYSTEM, Actor
 from webapp.services.vault import vault
 
@@ -93,6 +93,8 @@ def things(session: Session, shop: Database, alice: Browser, colleague: Browser)
         sentences=["ALTER ROLE"], repairable=True,
     )  # fmt: skip
     session.add_all([identity, passkey, difference])
+    endpoint = rows.make_endpoint(session, alice.user, "backup.failed")
+    [delivery] = webhooks.queue(session, [endpoint], "backup.failed", {})
     rows.make_host(session, "db2")
     invitation, _mail = invitations.invite(session, Actor("user", alice.user), shop, "bob@example.com", "viewer")
     session.commit()
@@ -104,4 +106,5 @@ def things(session: Session, shop: Database, alice: Browser, colleague: Browser)
         "user_id": colleague.user.id, "key_id": made.api_key.id, "key": made.secret, "session_id": auth_session.id,
         "identity_id": identity.id, "passkey_id": passkey.id, "difference_id": difference.id,
         "invitation_id": invitation.id, "name": "local", "change": "drain", "email": colleague.user.email,
+        "endpoint_id": endpoint.id, "delivery_id": delivery.id,
     }  # fmt: skip

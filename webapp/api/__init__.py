@@ -22,6 +22,7 @@ from webapp.api import (
     transfers,
     user_events,
     waiting,
+    webhooks,
 )
 
 APIS = (
@@ -40,6 +41,7 @@ APIS = (
     health.api,
     drift.api,
     hosts.api,
+    webhooks.api,
 )
 
 

@@ -157,6 +157,13 @@ class HostNotFound(NotFound):
         super().__init__(message)
 
 
+class WebhookNotFound(NotFound):
+    """Missing, or somebody else's endpoint or message."""
+
+    def __init__(self, message: str = "There is no such webhook endpoint.") -> None:
+        super().__init__(message)
+
+
 class DifferenceNotFound(NotFound):
     """Gone meanwhile, or not for you."""
 

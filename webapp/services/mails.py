@@ -103,6 +103,25 @@ If that was not you, choose a new password at {link("/forgot-password")} and loo
     return _mail(to, "How you sign in to DBHost has changed", text)
 
 
+def storage_warning(to: str, name: str, percent: int, used: str, limit: str) -> Mail:
+    text = f"""Your database {name} has reached {percent} % of its storage: {used} of {limit}.
+
+At 100 % it becomes read-only until there is room again. Delete what is not needed, or take a larger plan:
+
+{link("/databases")}"""
+    return _mail(to, f"{name} has reached {percent} % of its storage", text)
+
+
+def host_unhealthy(to: str, host: str, problems: list[str]) -> Mail:
+    listed = "\n".join(f"- {problem}" for problem in problems)
+    text = f"""The host {host} is not well:
+
+{listed}
+
+What it says now: {link(f"/admin/hosts/{host}")}"""
+    return _mail(to, f"The host {host} is not well", text)
+
+
 def webhook_disabled(to: str, url: str, reason: str) -> Mail:
     text = f"""DBHost sends no more events to your webhook endpoint
 

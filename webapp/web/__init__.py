@@ -36,6 +36,7 @@ from webapp.web import (
     settings,
     transfers,
     viewing,
+    webhooks,
 )
 from webapp.web.assets import asset_url
 
@@ -55,6 +56,7 @@ SIGNED_IN: tuple[Blueprint, ...] = (
     activity.blueprint,
     settings.blueprint,
     billing.blueprint,
+    webhooks.blueprint,
     *admin.BLUEPRINTS,
     security_settings.blueprint,
     factor_settings.blueprint,

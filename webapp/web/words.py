@@ -138,6 +138,14 @@ ACTIONS = {
     "billing.change_plan": ("changed the subscription of", "layers"),
     "subscription.update": ("brought up to date the subscription of", "layers"),
     "subscription.duplicate": ("found a second subscription of", "triangle-alert"),
+    "webhook.create": ("added the webhook endpoint", "plus"),
+    "webhook.update": ("changed the webhook endpoint", "pencil"),
+    "webhook.delete": ("deleted the webhook endpoint", "trash-2"),
+    "webhook.enable": ("enabled the webhook endpoint", "play"),
+    "webhook.disable": ("disabled the webhook endpoint", "ban"),
+    "webhook.rotate_secret": ("replaced the secret of the webhook endpoint", "key-round"),
+    "webhook.test": ("sent a test to the webhook endpoint", "mail"),
+    "webhook.resend": ("sent a message again to the webhook endpoint", "rotate-cw"),
     "api_key.revoke": ("revoked the API key", "key-round"),
 }
 
