@@ -14,9 +14,11 @@ from webapp.cli_backups import backups, clone, deleted, undelete
 from webapp.cli_client import auth, databases
 from webapp.cli_embedded import commands as embedded_commands
 from webapp.cli_hosts import ensure_hosts, host
+from webapp.cli_members import invitations, members, transfer
 from webapp.cli_moves import move
 from webapp.cli_production import control_plane, release
 from webapp.cli_session import as_json, control_session, show
+from webapp.cli_webhooks import webhooks
 from webapp.config import settings
 from webapp.embedded.environment import load, use_embedded
 from webapp.gateways import mail as mail_gateway
@@ -127,9 +129,21 @@ def converge_command(host: str, check: bool) -> None:
     raise click.exceptions.Exit(code)
 
 
-for command in (allowlist, clone, deleted, move, undelete):
+for command in (allowlist, clone, deleted, members, move, transfer, undelete):
     databases.add_command(command)
-for command in (*embedded_commands, api_key, auth, backups, databases, host, ensure_hosts, release, control_plane):
+for command in (
+    *embedded_commands,
+    api_key,
+    auth,
+    backups,
+    databases,
+    invitations,
+    host,
+    ensure_hosts,
+    release,
+    control_plane,
+    webhooks,
+):
     main.add_command(command)
 
 

@@ -161,6 +161,13 @@ def count_failure(email: str) -> None:
     storage().hit(_account(email, expiry), expiry)
 
 
+def limit_mails(recipient: str) -> None:
+    """Raises TooManyRequests for an address that asks for too many mails, or a recipient who gets too many."""
+    rate = resources().settings.mail_rate
+    count("mail", client_address(), rate)
+    count("mail-to", sha256(recipient.strip().lower().encode()).hexdigest()[:32], part_of(rate, 4))
+
+
 def part_of(rate: str, divisor: int) -> str:
     """A rate of a part of *rate*, at least one."""
     item = parse(rate)

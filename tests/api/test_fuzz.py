@@ -49,6 +49,7 @@ def test_what_is_allowed(
     filename = "20260101_020000.sql.gz"
     make_backup(session, shop, filename=filename, copied=False)
     named = {"member_id": str(member.id), "filename": filename, "name": shop.host.name}
+    named["delivery_id"] = str(queued.id)
     ids = {"databases": str(shop.id), "operations": str(queued.id)}
     headers = {"Authorization": f"Bearer {alice.key}"}
     for operation in operations(app):
@@ -69,6 +70,10 @@ def test_what_is_allowed(
             # A list with the same network twice is refused, and no schema can say that.
             if case.path.endswith("/allowlist") and isinstance(case.body, dict):
                 case.body["data"] = list({entry["cidr"]: entry for entry in case.body["data"]}.values())
+            # Which addresses are on the internet is more than a pattern can say; test_webhooks.py sends the others.
+            if case.path.startswith("/api/v1/webhooks") and isinstance(case.body, dict):
+                fit = {"url": "https://example.com/hook", "events": ["backup.failed"]}
+                case.body.update({name: fit[name] for name in fit if name in case.body})
             case.call_and_validate(headers=headers)
             idle_worker.play_once()
             # Without a copy a download is a 202: the library would leave the file open.

@@ -22,12 +22,16 @@ BLUEPRINTS = (
     "moves_api",
     "allowlist_api",
     "members_api",
+    "invitations_api",
+    "own_invitations_api",
+    "transfers_api",
     "member_credentials_api",
     "operations_api",
     "events_api",
     "health_api",
     "drift_api",
     "hosts_api",
+    "webhooks_api",
     "probes",
     "api_docs",
     "stripe_events",
@@ -52,6 +56,8 @@ PUBLIC = (200,) * 10
 OFF = (404,) * 10
 ADMIN = (404, 404, 404, 404, 200, 401, 401, 404, 404, 404)
 ADMIN_QUEUES = (404, 404, 404, 404, 202, 401, 401, 404, 404, 404)
+OWN_ACCOUNT = (200, 403, 403, 200, 200, 401, 401, 200, 200, 200)
+OWN_ENDPOINT = (200, 403, 403, 404, 404, 401, 401, 404, 404, 404)
 RULES: dict[str, tuple[int, ...]] = {
     "GET databases_api.index": LIST,
     "POST databases_api.create": (202, 403, 403, 202, 202, 401, 401, 202, 202, 202),
@@ -85,6 +91,18 @@ RULES: dict[str, tuple[int, ...]] = {
     "POST members_api.add": ADD,
     "PATCH members_api.change": AT_ONCE,
     "DELETE members_api.remove": REMOVE,
+    "DELETE members_api.leave": (404, 404, 404, 404, 404, 401, 401, 204, 204, 204),
+    "GET invitations_api.index": AT_ONCE,
+    "POST invitations_api.create": ADD,
+    "POST invitations_api.resend": AT_ONCE,
+    "DELETE invitations_api.withdraw": REMOVE,
+    "GET own_invitations_api.of_account": (200, 403, 403, 200, 200, 401, 401, 200, 200, 200),
+    # The address that is invited is the stranger's.
+    "POST own_invitations_api.accept": (404, 403, 403, 200, 404, 401, 401, 404, 404, 404),
+    "POST own_invitations_api.decline": (404, 403, 403, 204, 404, 401, 401, 404, 404, 404),
+    "GET transfers_api.show": OWN_AT_ONCE,
+    "POST transfers_api.offer": (201, 403, 404, 404, 404, 401, 401, 404, 404, 404),
+    "DELETE transfers_api.withdraw": (204, 403, 404, 404, 404, 401, 401, 404, 404, 404),
     "POST member_credentials_api.make": (404, 404, 404, 404, 404, 401, 401, 202, 202, 202),
     "DELETE member_credentials_api.give_up": (404, 404, 404, 404, 404, 401, 401, 204, 204, 204),
     "DELETE member_credentials_api.revoke": REMOVE,
@@ -101,6 +119,16 @@ RULES: dict[str, tuple[int, ...]] = {
     "GET hosts_api.index": ADMIN,
     "GET hosts_api.show": ADMIN,
     "PATCH hosts_api.change": ADMIN,
+    "GET webhooks_api.index": OWN_ACCOUNT,
+    "POST webhooks_api.create": (201, 403, 403, 201, 201, 401, 401, 201, 201, 201),
+    "GET webhooks_api.show": OWN_ENDPOINT,
+    "PATCH webhooks_api.change": OWN_ENDPOINT,
+    "DELETE webhooks_api.delete": (204, *OWN_ENDPOINT[1:]),
+    "POST webhooks_api.rotate_secret": OWN_ENDPOINT,
+    "POST webhooks_api.test": (202, *OWN_ENDPOINT[1:]),
+    "GET webhooks_api.deliveries": OWN_ENDPOINT,
+    "GET webhooks_api.show_delivery": OWN_ENDPOINT,
+    "POST webhooks_api.resend": (202, *OWN_ENDPOINT[1:]),
     "GET probes.alive": PUBLIC,
     "GET probes.ready": PUBLIC,
     "GET probes.metrics": PUBLIC,
@@ -120,7 +148,12 @@ BODIES: dict[str, Any] = {
     "allowlist_api.replace": {"data": []},
     "members_api.add": {"email": "new@example.com", "role": "viewer"},
     "members_api.change": {"role": "viewer"},
+    "invitations_api.create": {"email": "invited@example.com", "role": "viewer"},
+    "transfers_api.offer": {"email": "heir@example.com"},
     "hosts_api.change": {"capacity": 5000},
+    "webhooks_api.create": {"url": "https://example.com/hook", "events": ["backup.failed"]},
+    "webhooks_api.change": {},
+    "webhooks_api.rotate_secret": {},
 }
 # What makes the database fit for the call.
 # A role for every member of the shop, whoever ended theirs before.
@@ -128,7 +161,21 @@ CREDENTIALS = (
     "INSERT INTO member_credentials (id, member_id, role, verifier)"
     " SELECT gen_random_uuid(), id, 'shop.' || left(md5(random()::text), 8), 'x' FROM members ON CONFLICT DO NOTHING"
 )
+INVITATION = (
+    "DELETE FROM members WHERE user_id = (SELECT id FROM users WHERE email = 'bob@example.com');"
+    "INSERT INTO invitations (id, database_id, email, level, token_hash, invited_by_id, sent_at, expires_at)"
+    " SELECT '5dc7e0c5-0000-0000-0000-000000000000', id,"
+    " 'bob@example.com', '{}', 'x', owner_id, now(), now() + '1 day'::interval"
+    " FROM databases WHERE name = 'shop' ON CONFLICT DO NOTHING"
+)
+INVITED = "5dc7e0c5-0000-0000-0000-000000000000"
 PREPARED = {
+    "invitations_api.resend": INVITATION.format("viewer"),
+    "invitations_api.withdraw": INVITATION.format("viewer"),
+    "own_invitations_api.accept": INVITATION.format("viewer"),
+    "own_invitations_api.decline": INVITATION.format("viewer"),
+    "transfers_api.show": INVITATION.format("owner"),
+    "transfers_api.withdraw": INVITATION.format("owner"),
     "deletions_api.undelete": "UPDATE databases SET deleted_at = now() WHERE name = 'shop'",
     "member_credentials_api.give_up": CREDENTIALS,
     "member_credentials_api.revoke": CREDENTIALS,
@@ -137,6 +184,15 @@ PREPARED = {
     "databases_api.clean_up": "UPDATE databases SET storage_state = 'shut';"
     "UPDATE operations SET created_at = now() - interval '2 days'",
 }
+# Alice's endpoint and a message to it, both under the operation's id, whatever became of the last ones.
+ENDPOINT = """
+    DELETE FROM webhook_endpoints;
+    INSERT INTO webhook_endpoints (id, user_id, url, events, secret_encrypted)
+        SELECT o.id, u.id, 'https://example.com/hook', '["backup.failed"]', 'sealed'
+        FROM operations o, users u WHERE o.id = '{id}' AND u.email = 'alice@example.com';
+    INSERT INTO webhook_deliveries (id, endpoint_id, message_id, event, payload)
+        SELECT id, id, 'msg_1', 'backup.failed', '{}' FROM webhook_endpoints
+"""
 # The state that makes the operation fit for the call; every other call finds nothing under way.
 STATES = {"operations_api.cancel": "queued", "operations_api.retry": "failed"}
 
@@ -181,6 +237,7 @@ def test_everybody_gets_what_the_rule_says(
     app: Flask, people: dict[str, Caller], shop: Database, queued: Operation, backup: Backup, session: Session
 ) -> None:
     app.extensions["dbhost"].settings.change_rate = app.extensions["dbhost"].settings.sign_in_rate = "9999 per minute"
+    app.extensions["dbhost"].settings.mail_rate = "9999 per minute"
     session.add(  # under the operation's id, so that an address leads to either
         Difference(id=queued.id, host_id=shop.host_id, database_id=shop.id, kind="database", subject="shop",
                    sentences=["ALTER ROLE"], repairable=True)
@@ -192,8 +249,14 @@ def test_everybody_gets_what_the_rule_says(
             reset(session, queued, STATES.get(endpoint, "succeeded"))
             member = a_member(session, shop)
             session.execute(text(PREPARED.get(endpoint, "SELECT 1")))
+            if address.startswith("/api/v1/webhooks"):
+                session.execute(text(ENDPOINT.replace("{id}", str(queued.id))))
             session.commit()
-            path = address.replace("<id>", str(row_id)).replace("<member_id>", member).replace("<name>", "db1")
+            path = address.replace("<invitation_id>", INVITED)
+            if address.startswith("/api/v1/invitations/"):
+                path = path.replace("<id>", INVITED)
+            path = path.replace("<id>", str(row_id)).replace("<member_id>", member).replace("<name>", "db1")
+            path = path.replace("<delivery_id>", str(queued.id))
             response = people[person].call(
                 method, path.replace("<filename>", backup.filename), headers={"Prefer": "respond-async"},
                 **body(endpoint),
@@ -221,8 +284,18 @@ def a_member(session: Session, database: Database) -> str:
     return str(member_id)
 
 
+# Who left comes back.
+TEAM = (
+    "INSERT INTO members (id, database_id, user_id, level)"
+    " SELECT gen_random_uuid(), d.id, u.id, split_part(u.email, '-', 1)"
+    " FROM users u, databases d WHERE d.name = 'shop' AND u.email LIKE '%-member@example.com' ON CONFLICT DO NOTHING"
+)
+
+
 def reset(session: Session, operation: Operation, state: str) -> None:
     """Take back what the last call did."""
+    session.execute(text("DELETE FROM invitations"))
+    session.execute(text(TEAM))
     session.execute(text("UPDATE databases SET name = 'gone-' || id WHERE name = 'fresh'"))
     session.execute(text("UPDATE operations SET state = 'succeeded', cancel_requested_at = NULL, attempt = 0"))
     session.execute(text("UPDATE databases SET status = 'active', desired_state = 'present', deleted_at = NULL"))

@@ -15,7 +15,18 @@ from sqlalchemy.orm import Session
 
 from tests.support.cluster import Cluster
 from webapp import database_admin, models
-from webapp.models import backups, billing, databases, drift, one_time_tokens, operations, records, users, webhooks
+from webapp.models import (
+    backups,
+    billing,
+    databases,
+    drift,
+    invitations,
+    one_time_tokens,
+    operations,
+    records,
+    users,
+    webhooks,
+)
 from webapp.models.base import Base
 
 CHECKED = {
@@ -29,6 +40,7 @@ CHECKED = {
     "ck_databases_pool_mode": databases.POOL_MODES,
     "ck_databases_storage_state": databases.STORAGE_STATES,
     "ck_members_level": databases.LEVELS,
+    "ck_invitations_level": invitations.OFFERED,
     "ck_differences_kind": drift.DIFFERENCE_KINDS,
     "ck_operations_state": operations.OPERATION_STATES,
     "ck_operations_kind": ("^[a-z]+[.][a-z_]+$",),

@@ -34,6 +34,7 @@ OWN_PAGE = page(200, 200, 200, 200, 200, 200, 200)  # shows each visitor what is
 OWN_FORM = form(303, 303, 303, 303, 303, 303)
 OWN_SHOWN = form(200, 200, 200, 200, 200, 200)
 OWN_THING = form(303, 404, 404, 404, 404, 404)  # the thing in the address is the owner's
+OWN_THING_PAGE = page(200, 404, 404, 404, 404, 404, 200)
 VIEW = page(200, 200, 200, 200, 404, 200, 200)
 OPERATE_PAGE = page(200, 200, 404, 404, 404, 200, 404)
 OPERATE = form(303, 303, 404, 404, 404, 303)
@@ -77,7 +78,16 @@ RULES: dict[str, Rule] = {
     "POST deletions.clone": CLONE,
     "POST allowlist.add": OPERATE,
     "POST allowlist.remove": OPERATE,
-    "POST members.add": OPERATE,
+    "POST invitations.create": OPERATE,
+    "POST invitations.resend": OPERATE,
+    "POST invitations.withdraw": OPERATE,
+    "POST own_invitations.accept": form(404, 404, 404, 404, 303, 404),  # the stranger is invited
+    "POST own_invitations.decline": form(404, 404, 404, 404, 303, 404),
+    "GET invited.show": NO_LINK,
+    "POST invited.join": NO_LINK,
+    "GET transfers.form": OWNER_PAGE,
+    "POST transfers.offer": OWNER,
+    "POST transfers.withdraw": OWNER,
     "POST members.change": OPERATE,
     "POST members.remove": OPERATE,
     "POST member_credentials.make": MEMBER,
@@ -101,6 +111,18 @@ RULES: dict[str, Rule] = {
     "POST settings.create_key": OWN_SHOWN,
     "POST settings.replace_key": form(200, 404, 404, 404, 404, 404),
     "POST settings.revoke_key": OWN_THING,
+    "GET webhooks.index": OWN_PAGE,
+    "POST webhooks.create": OWN_SHOWN,
+    "GET webhooks.show": OWN_THING_PAGE,
+    "GET webhooks.confirm_delete": OWN_THING_PAGE,
+    "GET webhooks.show_delivery": OWN_THING_PAGE,
+    "POST webhooks.change": OWN_THING,
+    "POST webhooks.rotate": form(200, 404, 404, 404, 404, 404),
+    "POST webhooks.set_state enable": OWN_THING,
+    "POST webhooks.set_state disable": OWN_THING,
+    "POST webhooks.test": OWN_THING,
+    "POST webhooks.delete": OWN_THING,
+    "POST webhooks.resend": OWN_THING,
     "GET billing.show_usage": OWN_PAGE,
     "GET billing.show": OWN_PAGE,
     "POST billing.checkout": BILLING_OFF,
@@ -168,12 +190,16 @@ FORMS: dict[str, dict[str, Any]] = {
     "deletions.clone": {"display_name": "Copy"},
     "allowlist.add": {"cidr": "10.0.0.0/8"},
     "allowlist.remove": {"cidr": "10.0.0.0/8"},
-    "members.add": {"email": "new@example.com", "level": "viewer"},
+    "invitations.create": {"email": "new@example.com", "level": "viewer"},
+    "transfers.offer": {"email": "new@example.com", "stay": "true"},
+    "invited.join": {"token": "none", "password": PASSWORD, "repeated": PASSWORD},
     "members.change": {"level": "viewer"},
     "moves.move": {"host": "db2"},
     "settings.change_password": {"current": PASSWORD, "new": f"another {PASSWORD}", "repeated": f"another {PASSWORD}"},
     "settings.change_email": {"email": "other@example.com"},
     "settings.create_key": {"label": "Another"},
+    "webhooks.create": {"url": "https://example.com/hook", "events": "backup.failed"},
+    "webhooks.change": {"url": "https://example.com/hook", "events": "backup.failed"},
     "confirmation.confirm": {"password": PASSWORD},
     "admin_users.change_plan": {"plan": "pro"},
     "admin_users.change_role": {"role": "admin"},
@@ -192,6 +218,7 @@ PREPARED = {
     "POST deletions.undelete": "UPDATE databases SET deleted_at = now() WHERE id = :database_id",
     "POST allowlist.remove": "INSERT INTO allowlist_entries (id, database_id, cidr)"
     " VALUES (gen_random_uuid(), :database_id, '10.0.0.0/8')",
+    "POST transfers.withdraw": "UPDATE invitations SET level = 'owner'",
     "POST operations.cancel": OPERATION.format("queued"),
     "POST operations.retry": OPERATION.format("failed"),
     "POST admin_operations.cancel": OPERATION.format("queued"),

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from tests.support import rows
 from tests.web.conftest import Browser
 from webapp.models import AuthSession, Database, Difference, Identity, Member, Operation, Passkey
-from webapp.services import api_keys, members
-from webapp.services.actors import SYSTEM
+from webapp.services import api_keys, invitations, members, webhooks
+from webapp.services.actors import SYSTEM, Actor
 from webapp.services.vault import vault
 
 COOKIES = ("dbhost_session", "dbhost_form")
@@ -50,7 +50,6 @@ def make_scene(
     colleague, looking, banned = signed_in("colleague"), signed_in("looking", admin=True), signed_in("banned")
     for level, browser in {**team, "colleague": colleague}.items():
         add(session, shop, browser, "developer" if level == "colleague" else level)
-    signed_in("new")
     values = things(session, shop, alice, colleague)
     app = anonymous.client.application
     people = {
@@ -94,7 +93,10 @@ def things(session: Session, shop: Database, alice: Browser, colleague: Browser)
         sentences=["ALTER ROLE"], repairable=True,
     )  # fmt: skip
     session.add_all([identity, passkey, difference])
+    endpoint = rows.make_endpoint(session, alice.user, "backup.failed")
+    [delivery] = webhooks.queue(session, [endpoint], "backup.failed", {})
     rows.make_host(session, "db2")
+    invitation, _mail = invitations.invite(session, Actor("user", alice.user), shop, "bob@example.com", "viewer")
     session.commit()
     auth_session = session.query(AuthSession).filter_by(user_id=alice.user.id).first()
     member = session.query(Member).filter_by(user_id=colleague.user.id).one()
@@ -103,5 +105,6 @@ def things(session: Session, shop: Database, alice: Browser, colleague: Browser)
         "database_id": shop.id, "operation_id": operation.id, "filename": backup.filename, "member_id": member.id,
         "user_id": colleague.user.id, "key_id": made.api_key.id, "key": made.secret, "session_id": auth_session.id,
         "identity_id": identity.id, "passkey_id": passkey.id, "difference_id": difference.id,
-        "name": "local", "change": "drain", "email": colleague.user.email,
+        "invitation_id": invitation.id, "name": "local", "change": "drain", "email": colleague.user.email,
+        "endpoint_id": endpoint.id, "delivery_id": delivery.id,
     }  # fmt: skip

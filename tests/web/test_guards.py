@@ -12,36 +12,14 @@ from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session, sessionmaker
 from werkzeug.test import TestResponse
 
-from tests.api import test_guards as api
 from tests.web import guard_rules as rules
 from tests.web.conftest import Browser
+from tests.web.guard_routes import routes
 from tests.web.guard_scene import Scene, make_scene
-from webapp import web
 from webapp.http import Resources
 from webapp.models import Database
 
-CHOICES = re.compile(r"<any\(([^)]*)\):(\w+)>")
 PLACE = re.compile(r"<(?:\w+:)?(\w+)>")
-
-
-def routes(app: Flask) -> dict[str, str]:
-    """`METHOD endpoint` of each route outside the API, with its address; one for each of `any(…)`'s choices."""
-    found = {}
-    for rule in app.url_map.iter_rules():
-        if rule.endpoint.partition(".")[0] in (*api.BLUEPRINTS, "static"):
-            continue
-        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-            found |= {f"{method} {name}": address for name, address in _choices(rule.endpoint, rule.rule)}
-    return found
-
-
-def _choices(name: str, address: str) -> Iterator[tuple[str, str]]:
-    choice = CHOICES.search(address)
-    if choice is None:
-        yield name, address
-        return
-    for word in choice[1].replace("'", "").split(","):
-        yield f"{name} {word.strip()}", address.replace(choice[0], word.strip())
 
 
 @pytest.fixture
@@ -85,16 +63,6 @@ def ask(scene: Scene, route: str, address: str, person: str, *, token: bool = Tr
     return scene.browser(person).open(path, method=method, data=form or None)
 
 
-def test_every_route_has_a_rule(app: Flask) -> None:
-    assert set(routes(app)) == set(rules.RULES)
-
-
-def test_no_route_is_outside_both_tables(app: Flask) -> None:
-    endpoints = {rule.endpoint for rule in app.url_map.iter_rules()} - {"static"}
-    ruled = {key.split()[1] for key in (*api.RULES, *rules.RULES)}
-    assert endpoints == ruled
-
-
 def test_everybody_gets_what_the_rule_says(app: Flask, scene: Scene) -> None:
     wrong = []
     for route, address in routes(app).items():
@@ -120,9 +88,3 @@ def test_no_form_is_taken_without_this_browser_s_token(app: Flask, scene: Scene)
                 if response.status_code != 400 or "Please try again" not in response.get_data(as_text=True):
                     wrong.append(f"{route} by {person}: {response.status_code}")
     assert wrong == []
-
-
-def test_every_blueprint_of_pages_is_checked_for_csrf(app: Flask) -> None:
-    checked = {blueprint.name for blueprint in (*web.SIGNED_IN, *web.SIGNED_OUT)}
-    changing = {key.split()[1].partition(".")[0] for key in routes(app) if key.startswith("POST")}
-    assert changing <= checked

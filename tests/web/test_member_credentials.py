@@ -8,13 +8,16 @@ from sqlalchemy.orm import Session
 from tests.browser.scripted_worker import ScriptedWorker
 from tests.web.conftest import Browser
 from webapp.models import Database, Member
+from webapp.services import members
+from webapp.services.actors import SYSTEM
 
 
 def test_made_shown_once_and_ended(
     session: Session, alice: Browser, bob: Browser, shop: Database, worker: ScriptedWorker
 ) -> None:
     path = f"/databases/{shop.id}"
-    alice.post(f"{path}/members", email="bob@example.com", level="developer")
+    members.add_member(session, SYSTEM, shop, "bob@example.com", "developer")
+    session.commit()
     assert "Your own credentials" not in alice.page(path)
     assert "Get credentials" in bob.page(path)
     assert bob.post(f"{path}/members/me/credentials").headers["Location"] == path

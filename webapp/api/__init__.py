@@ -13,13 +13,16 @@ from webapp.api import (
     events,
     health,
     hosts,
+    invitations,
     member_credentials,
     members,
     moves,
     operations,
     stripe_events,
+    transfers,
     user_events,
     waiting,
+    webhooks,
 )
 
 APIS = (
@@ -29,12 +32,16 @@ APIS = (
     allowlist.api,
     members.api,
     member_credentials.api,
+    invitations.api,
+    invitations.own_api,
+    transfers.api,
     moves.api,
     operations.api,
     events.api,
     health.api,
     drift.api,
     hosts.api,
+    webhooks.api,
 )
 
 

@@ -30,12 +30,15 @@ class NewAllowlist(Body):
     )
 
 
+Email = Annotated[
+    str,
+    AfterValidator(no_nul),
+    Field(max_length=254, json_schema_extra={"pattern": r"^[^\x00]*$"}, examples=["bob@example.com"]),
+]
+
+
 class NewMember(Body):
-    email: Annotated[
-        str,
-        AfterValidator(no_nul),
-        Field(max_length=254, json_schema_extra={"pattern": r"^[^\x00]*$"}, examples=["bob@example.com"]),
-    ]
+    email: Email
     role: Level
 
 

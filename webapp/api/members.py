@@ -7,8 +7,10 @@ from webapp.api.auth import routes
 from webapp.api.json_body import require_no_fields
 from webapp.api.responses import answer, cacheable, documented
 from webapp.api.schemas import DatabasePath, MemberPath, PostHeaders
-from webapp.http import current_actor, current_session
+from webapp.http import current_actor, current_session, resources
+from webapp.limits import client_address, count
 from webapp.services import access, members
+from webapp.services.errors import NotFound
 
 api = routes("members_api", "members", "/databases")
 
@@ -23,13 +25,18 @@ def index(path: DatabasePath) -> Response:
 
 @api.post("/<id>/members", responses=documented({201: access_schemas.MemberOut}, 404, 409, 413, 415, 422))
 def add(path: DatabasePath, header: PostHeaders, body: access_schemas.NewMember) -> Response:
-    """Give another user access by their e-mail address."""
+    """Give another user access by their e-mail address; who has no account is invited instead."""
     session, actor = current_session(), current_actor()
     claimed = changes.claim(session, actor, header)
     if claimed and claimed.answer:
         return changes.replay(claimed.answer)
     database = access.require(session, actor, path.id, "operate")
-    response = answer(shapes.member(members.add_member(session, actor, database, body.email, body.role)), 201)
+    try:
+        response = answer(shapes.member(members.add_member(session, actor, database, body.email, body.role)), 201)
+    except NotFound:
+        session.rollback()
+        count("unknown-member", client_address(), resources().settings.account_rate)
+        raise
     if claimed:
         changes.remember(session, claimed, response)
     session.commit()
@@ -44,6 +51,17 @@ def change(path: MemberPath, body: access_schemas.MemberChanges) -> Response:
     response = answer(shapes.member(members.change_level(session, actor, database, path.member_id, body.role)))
     session.commit()
     return response
+
+
+@api.delete("/<id>/members/me", responses=documented({204: None}, 404, 413))
+def leave(path: DatabasePath) -> Response:
+    """End one's own membership."""
+    require_no_fields()
+    session, actor = current_session(), current_actor()
+    database = access.require(session, actor, path.id, "member")
+    members.leave(session, actor, database)
+    session.commit()
+    return Response(status=204)
 
 
 @api.delete("/<id>/members/<member_id>", responses=documented({204: None}, 404, 413))

@@ -8,11 +8,13 @@ from pydantic import ValidationError
 
 from webapp.api.backup_schemas import BackupPath
 from webapp.api.drift import DifferencePath
+from webapp.api.invitation_schemas import InvitationPath, OwnInvitationPath
 from webapp.api.json_body import StrictRequest
 from webapp.api.schemas import DatabasePath, MemberPath, OperationPath, Problem
 from webapp.services.errors import (
     DatabaseNotFound,
     DifferenceNotFound,
+    InvitationNotFound,
     MemberNotFound,
     OperationNotFound,
     ValidationFailed,
@@ -20,12 +22,15 @@ from webapp.services.errors import (
 
 DESCRIPTION = """Managed PostgreSQL databases. Every change is queued as an operation; a call waits for it up to 30 s
 and answers with its result, or at once with 202 when it carries `Prefer: respond-async`."""
-MISSING: dict[str, type[DatabaseNotFound | DifferenceNotFound | MemberNotFound | OperationNotFound]] = {
+type Missing = DatabaseNotFound | DifferenceNotFound | InvitationNotFound | MemberNotFound | OperationNotFound
+MISSING: dict[str, type[Missing]] = {
     DatabasePath.__name__: DatabaseNotFound,
     BackupPath.__name__: DatabaseNotFound,
     MemberPath.__name__: MemberNotFound,
     OperationPath.__name__: OperationNotFound,
     DifferencePath.__name__: DifferenceNotFound,
+    InvitationPath.__name__: InvitationNotFound,
+    OwnInvitationPath.__name__: InvitationNotFound,
 }
 WORDS = {
     "extra_forbidden": "This field is not known.",

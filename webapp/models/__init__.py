@@ -7,6 +7,7 @@ from webapp.models.databases import AllowlistEntry, Database, Host, Member, Memb
 from webapp.models.drift import Difference, HostCheck
 from webapp.models.final_backups import FinalBackup
 from webapp.models.identities import Identity
+from webapp.models.invitations import Invitation
 from webapp.models.one_time_tokens import OneTimeToken
 from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.queued_mails import QueuedMail
@@ -38,6 +39,7 @@ __all__ = [
     "HostReport",
     "IdempotencyKey",
     "Identity",
+    "Invitation",
     "Member",
     "MemberCredential",
     "OneTimeToken",

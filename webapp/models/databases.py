@@ -55,6 +55,10 @@ class Host(Base):
     variables: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default="{}")
     tls_root: Mapped[str | None]
     key_refused_at: Mapped[datetime | None]
+    # What platform admins were told of its health: services/host_warnings.py.
+    unhealthy_since: Mapped[datetime | None]
+    unhealthy_told_at: Mapped[datetime | None]
+    well_since: Mapped[datetime | None]
     removed_at: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
 
@@ -95,6 +99,8 @@ class Database(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     storage_state: Mapped[str] = mapped_column(default="open", server_default="open")
     storage_mark_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    # The share of its storage that its owner was warned of last; 0: none.
+    warned_percent: Mapped[int] = mapped_column(default=0, server_default="0")
     # A member's credentials ended while another operation was under way; the next one takes them from the host.
     members_changed: Mapped[bool] = mapped_column(default=False, server_default="false")
     # Where it goes when it is deleted, and comes from when it returns: its name on the host until the final backup.

@@ -143,10 +143,24 @@ class MemberNotFound(NotFound):
         super().__init__(message)
 
 
+class InvitationNotFound(NotFound):
+    """Ended, expired, or not for this actor."""
+
+    def __init__(self, message: str = "There is no such invitation any more.") -> None:
+        super().__init__(message)
+
+
 class HostNotFound(NotFound):
     """Missing, removed, or not for this actor to know of."""
 
     def __init__(self, message: str = "There is no such host.") -> None:
+        super().__init__(message)
+
+
+class WebhookNotFound(NotFound):
+    """Missing, or somebody else's endpoint or message."""
+
+    def __init__(self, message: str = "There is no such webhook endpoint.") -> None:
         super().__init__(message)
 
 

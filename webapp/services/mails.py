@@ -64,6 +64,31 @@ If that was not you, choose a new one at {link("/forgot-password")}"""
     return _mail(to, "Your DBHost password has changed", text)
 
 
+def invitation(to: str, by: str, name: str, level: str, token: str) -> Mail:
+    text = f"""{by} invites you to the database “{name}”, as {level}.
+
+{link("/invitations", token=token)}
+
+The link works once, for 7 days. If you do not know who invites you, do nothing."""
+    return _mail(to, f"{by} invites you to a database", text)
+
+
+def transfer(to: str, by: str, name: str, token: str) -> Mail:
+    text = f"""{by} wants to hand the database “{name}” over to you: you would own it, and it would count for your plan.
+
+{link("/invitations", token=token)}
+
+The link works once, for 7 days. Nothing changes unless you accept."""
+    return _mail(to, f"{by} offers you a database", text)
+
+
+def answered(to: str, by: str, name: str, what: str) -> Mail:
+    text = f"""{by} {what} the database “{name}”.
+
+{link("/databases")}"""
+    return _mail(to, "Your invitation was answered", text)
+
+
 def payment_failed(to: str, until: str) -> Mail:
     text = f"""Your payment for DBHost failed. Your plan stays until {until}; nothing is deleted afterwards either.
 
@@ -76,6 +101,25 @@ def ways_in_changed(to: str, what: str) -> Mail:
 
 If that was not you, choose a new password at {link("/forgot-password")} and look at {link("/settings/security")}"""
     return _mail(to, "How you sign in to DBHost has changed", text)
+
+
+def storage_warning(to: str, name: str, percent: int, used: str, limit: str) -> Mail:
+    text = f"""Your database {name} has reached {percent} % of its storage: {used} of {limit}.
+
+At 100 % it becomes read-only until there is room again. Delete what is not needed, or take a larger plan:
+
+{link("/databases")}"""
+    return _mail(to, f"{name} has reached {percent} % of its storage", text)
+
+
+def host_unhealthy(to: str, host: str, problems: list[str]) -> Mail:
+    listed = "\n".join(f"- {problem}" for problem in problems)
+    text = f"""The host {host} is not well:
+
+{listed}
+
+What it says now: {link(f"/admin/hosts/{host}")}"""
+    return _mail(to, f"The host {host} is not well", text)
 
 
 def webhook_disabled(to: str, url: str, reason: str) -> Mail:

@@ -71,6 +71,14 @@ def remove_member(session: Session, actor: Actor, database: Database, member_id:
     session.delete(member)
 
 
+def leave(session: Session, actor: Actor, database: Database) -> None:
+    """End the actor's own membership. The caller has checked permission `member`. Raises MemberNotFound."""
+    own = member_credentials.of_actor(actor, database)
+    if own is None:
+        raise MemberNotFound
+    remove_member(session, actor, database, own.id)
+
+
 def find_member(session: Session, database: Database, member_id: uuid.UUID) -> Member:
     """The member of this very database. Raises MemberNotFound."""
     member = session.scalar(select(Member).where(Member.id == member_id, Member.database_id == database.id))

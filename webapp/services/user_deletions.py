@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from webapp.config import settings
 from webapp.models import ApiKey, Base, Database, Subscription, User, UserDeletion
-from webapp.services import audit, auth_sessions, billing, databases, member_credentials, members, users
+from webapp.services import audit, auth_sessions, billing, databases, ownership, users
 from webapp.services.actors import SYSTEM, Actor
 from webapp.services.errors import Conflict, OperationInProgress
 from webapp.services.user_admin import require_admin, require_dispensable
@@ -101,13 +101,7 @@ def _stop(session: Session, actor: Actor, owned: list[Database]) -> list[str]:
 def _hand_over(session: Session, actor: Actor, owned: list[Database], heir: User) -> list[str]:
     """Make *heir* the owner of each; nothing changes on a host. Their plan's limit counts for what they create."""
     for database in owned:
-        for member in members.list_members(session, database):
-            if member.user_id == heir.id:
-                member_credentials.end(session, actor, database, member)
-                session.delete(member)
-        details = {"from": database.owner.email, "to": heir.email}
-        database.owner = heir
-        audit.record(session, actor, "database.hand_over", database.name, database=database, details=details)
+        ownership.hand_over(session, actor, database, heir)
     return []
 
 

@@ -46,17 +46,21 @@ def publish(
     return len(endpoints)
 
 
-def queue(session: Session, endpoints: list[WebhookEndpoint], event: str, data: dict[str, Any]) -> None:
+def queue(
+    session: Session, endpoints: list[WebhookEndpoint], event: str, data: dict[str, Any]
+) -> list[WebhookDelivery]:
     """One message to each of *endpoints*, and wake who delivers."""
     message_id = f"msg_{uuid.uuid4().hex}"
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
     payload = {"type": event, "timestamp": at, "data": data}
-    session.add_all(
+    deliveries = [
         WebhookDelivery(endpoint_id=endpoint.id, message_id=message_id, event=event, payload=payload)
         for endpoint in endpoints
-    )
+    ]
+    session.add_all(deliveries)
     if endpoints:
         ring(session)
+    return deliveries
 
 
 def ring(session: Session) -> None:

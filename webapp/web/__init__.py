@@ -19,6 +19,8 @@ from webapp.web import (
     factor_settings,
     federation,
     formatting,
+    invitations,
+    invited,
     member_credentials,
     members,
     moves,
@@ -32,7 +34,9 @@ from webapp.web import (
     security_settings,
     sessions,
     settings,
+    transfers,
     viewing,
+    webhooks,
 )
 from webapp.web.assets import asset_url
 
@@ -43,12 +47,16 @@ SIGNED_IN: tuple[Blueprint, ...] = (
     deletions.blueprint,
     allowlist.blueprint,
     members.blueprint,
+    invitations.blueprint,
+    invited.signed_in,
+    transfers.blueprint,
     member_credentials.blueprint,
     moves.blueprint,
     operations.blueprint,
     activity.blueprint,
     settings.blueprint,
     billing.blueprint,
+    webhooks.blueprint,
     *admin.BLUEPRINTS,
     security_settings.blueprint,
     factor_settings.blueprint,
@@ -57,6 +65,7 @@ SIGNED_IN: tuple[Blueprint, ...] = (
 SIGNED_OUT: tuple[Blueprint, ...] = (
     auth.blueprint,
     accounts.blueprint,
+    invited.signed_out,
     federation.blueprint,
     passkeys.blueprint,
     second_step.blueprint,

@@ -1,7 +1,6 @@
 """Pages for people who are not signed in: a new account, a forgotten password, and links from mails."""
 
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Any
 
 from flask import Blueprint, flash, g, redirect, render_template, request, session, url_for
@@ -9,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from webapp.gateways.mail import Mail
 from webapp.http import current_session, public, resources
-from webapp.limits import client_address, count, part_of
+from webapp.limits import limit_mails
 from webapp.services import accounts, one_time_tokens
 from webapp.services.actors import Actor
 from webapp.services.errors import Conflict, LinkNotValid, NotAllowed, ValidationFailed
@@ -44,7 +43,7 @@ def finish_sign_up() -> Response | tuple[str, int]:
     """Make the account and sign in."""
     database_session, token = current_session(), request.form.get("token", "")
     try:
-        user = accounts.finish_sign_up(database_session, somebody(), token, _chosen_password())
+        user = accounts.finish_sign_up(database_session, somebody(), token, chosen_password())
     except ValidationFailed as error:
         return _password_form_again("sign_up", "accounts/finish.html", error)
     return enter(user, "sign_up", url_for("databases.index"))
@@ -75,7 +74,7 @@ def reset_password() -> Response | tuple[str, int]:
     """Set the password and lead to the sign-in, where a second factor is asked for as always."""
     database_session, token = current_session(), request.form.get("token", "")
     try:
-        _user, told = accounts.reset_password(database_session, somebody(), token, _chosen_password())
+        _user, told = accounts.reset_password(database_session, somebody(), token, chosen_password())
     except ValidationFailed as error:
         return _password_form_again("reset_password", "accounts/reset.html", error)
     database_session.commit()
@@ -127,13 +126,6 @@ def somebody() -> Actor:
     return accounts.anonymous(request.remote_addr, g.request_id)
 
 
-def limit_mails(email: str) -> None:
-    """Raises TooManyRequests for an address that asks for too many mails, or a recipient who gets too many."""
-    rate = resources().settings.mail_rate
-    count("mail", client_address(), rate)
-    count("mail-to", sha256(email.strip().lower().encode()).hexdigest()[:32], part_of(rate, 4))
-
-
 def _send(template: str, ask: Callable[[Any, Actor, str], Mail | None]) -> str | tuple[str, int]:
     """Ask for a mail to the typed address, and show the page that says it is on its way."""
     email = request.form.get("email", "")
@@ -162,7 +154,7 @@ def _password_form_again(purpose: str, template: str, error: ValidationFailed) -
     return _password_form(purpose, template, error.errors), error.status
 
 
-def _chosen_password() -> str:
+def chosen_password() -> str:
     """The password typed twice alike. Raises ValidationFailed."""
     chosen = request.form.get("password", "")
     if chosen != request.form.get("repeated", ""):

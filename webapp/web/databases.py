@@ -17,6 +17,8 @@ from webapp.services import (
     audit,
     databases,
     differences,
+    invitation_answers,
+    invitations,
     member_credentials,
     members,
     metrics,
@@ -25,6 +27,7 @@ from webapp.services import (
     operations,
     plans,
     storage,
+    transfers,
 )
 from webapp.services.databases import Credentials, DatabaseSpec
 from webapp.services.errors import Conflict, PlanLimitReached, ServiceError, ValidationFailed
@@ -52,6 +55,7 @@ def index() -> str:
     used, plan = plans.live_databases(session, current_user.user), plans.plan_of(current_user.user)
     context: dict[str, Any] = {"search": search, "status": chosen or "", "filters": FILTERS, "used": used, "plan": plan}
     context["levels"] = members.levels(session, current_user.user)
+    context["invitations"] = invitation_answers.of_user(session, current_user.user)
     return render_template("databases/index.html", page=page, **context)
 
 
@@ -133,6 +137,9 @@ def detail_page(
         "difference": differences.of_database(session, database),
         "members": members.list_members(session, database),
         "member_problem": member_problem,
+        "invited": invitations.of_database(session, database) if access.allows(actor, database, "operate") else [],
+        "invitation_stands": invitations.stands,
+        "transfer": transfers.of_database(session, database) if access.allows(actor, database, "own") else None,
         "own_member": member_credentials.of_actor(actor, database),
         "own_credentials": own_credentials,
         "levels": LEVELS,

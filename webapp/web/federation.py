@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 from wtforms import ValidationError
 
 from webapp.http import current_session, public, resources
-from webapp.limits import sign_in_limit
+from webapp.limits import limit_mails, sign_in_limit
 from webapp.services import accounts, auth_sessions, identities, mails
 from webapp.services.errors import (
     AddressNotVerified,
@@ -20,7 +20,7 @@ from webapp.services.errors import (
     SignInFailed,
 )
 from webapp.web import providers
-from webapp.web.accounts import limit_mails, somebody
+from webapp.web.accounts import somebody
 from webapp.web.auth import next_page
 from webapp.web.confirmation import require_recent
 from webapp.web.providers import Provider

@@ -1,4 +1,4 @@
-"""The team on a database's page: add a member, change a level, remove somebody, leave."""
+"""The team on a database's page: change a level, remove somebody, leave. Inviting is in invitations."""
 
 import uuid
 
@@ -8,25 +8,8 @@ from werkzeug.wrappers import Response
 
 from webapp.http import current_actor, current_session
 from webapp.services import access, members
-from webapp.services.errors import Conflict, NotFound, ValidationFailed
-from webapp.web.databases import detail_page
 
 blueprint = Blueprint("members", __name__, url_prefix="/databases/<uuid:database_id>/members")
-
-
-@blueprint.post("")
-def add(database_id: uuid.UUID) -> Response | tuple[str, int]:
-    """Give the user with the typed e-mail address access."""
-    session, actor, form = current_session(), current_actor(), request.form
-    database = access.require(session, actor, database_id, "operate")
-    try:
-        member = members.add_member(session, actor, database, form.get("email", ""), form.get("level", ""))
-    except (ValidationFailed, NotFound, Conflict) as error:
-        session.rollback()
-        return detail_page(database, member_problem=str(error)), error.status
-    session.commit()
-    flash(f"{member.user.email} is a member now")
-    return _back(database_id)
 
 
 @blueprint.post("/<uuid:member_id>/level")

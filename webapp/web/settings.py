@@ -8,9 +8,9 @@ from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from webapp.http import current_actor, current_session, resources
+from webapp.limits import limit_mails
 from webapp.services import accounts, api_keys, auth_sessions, databases, mails, plans, users
 from webapp.services.errors import ServiceError, SignInFailed, ValidationFailed
-from webapp.web.accounts import limit_mails
 from webapp.web.confirmation import require_recent
 from webapp.web.sessions import any_user
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from webapp.services import (
     audit_log,
     billing_events,
+    host_warnings,
     member_credentials,
     subscriptions,
     user_deletions,
@@ -37,6 +38,7 @@ class Chore:
 CHORES = (
     # Somebody whose membership ended waits for it.
     Chore("end_member_credentials", 1, member_credentials.queue_changed),
+    Chore("tell_of_unhealthy_hosts", 15, host_warnings.tell),
     Chore("end_grace", 60, subscriptions.end_grace),
     Chore("purge_users", 60, user_deletions.purge),
     Chore("redact_audit_events", 600, audit_log.redact),

@@ -7,7 +7,7 @@ from pathlib import Path
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from webapp.services import metrics, sampling, storage_limits
+from webapp.services import metrics, sampling, storage_limits, storage_warnings
 from webapp.services.leases import Lease
 from webapp.worker import environment
 from webapp.worker.hosts import Server
@@ -72,6 +72,8 @@ class Sampler:
             return
         with self._server.sessions() as session:
             changed = storage_limits.enforce(session, lease.host_id)
+            session.commit()
+            storage_warnings.tell(session, lease.host_id)
             session.commit()
         if changed:
             log.info("storage_limits_applied", host=lease.host_name, databases=changed)
