@@ -60,8 +60,11 @@ def openid() -> Provider:
     return Provider(oidc_provider_mock.app(require_nonce=True))
 
 
-def github() -> Provider:
-    """What GitHub answers, with one user whose number is 583231."""
+PRIMARY = {"email": "alice@example.com", "primary": True, "verified": True}
+
+
+def github(primary: dict[str, Any] | None = PRIMARY) -> Provider:
+    """What GitHub answers, with one user whose number is 583231; without *primary* addresses are refused."""
     app = Flask("github")
     challenges: dict[str, str] = {}
 
@@ -84,7 +87,7 @@ def github() -> Provider:
     @app.get("/api/v3/user/emails")
     def emails() -> Any:
         other = {"email": "old@example.com", "primary": False, "verified": True}
-        return jsonify([other, {"email": "alice@example.com", "primary": True, "verified": True}])
+        return jsonify([other, primary]) if primary else (jsonify(message="Resource not accessible"), 403)
 
     return Provider(app)
 

@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from tests.web.conftest import TOKEN, Browser, Outbox
-from tests.web.provider import Provider, github, openid, parameters
+from tests.web.provider import Provider, openid, parameters
 from webapp.models import AuditEvent, AuthSession, Identity, User
 from webapp.web import providers
 
@@ -267,20 +267,6 @@ def test_somebody_else_s_identity_confirms_nothing(session: Session, anonymous: 
     assert found is not None
     path = provider.consent(leave(anonymous, f"/sign-in/oidc?confirm={found[1]}"), "s7")
     assert anonymous.get(path).status_code == 401
-
-
-def test_github(session: Session, app: Flask, alice: Browser, anonymous: Browser) -> None:
-    with github().running() as hub:
-        config = app.extensions["dbhost"].settings
-        config.github_client_id, config.github_url = "x", hub.issuer
-        providers.register(app)
-        assert "Continue with GitHub" in anonymous.page("/sign-in")
-        answer = anonymous.get(hub.consent(leave(anonymous, "/sign-in/github"), "ignored"))
-        assert answer.headers["Location"] == "/databases"
-        exchanged, asked = hub.of_path("/login/oauth/access_token"), hub.of_path("/login/oauth/authorize")
-        digest = base64.urlsafe_b64encode(sha256(exchanged["code_verifier"].encode()).digest()).rstrip(b"=").decode()
-        assert digest == asked["code_challenge"]
-    assert identities(session) == {"583231": "alice@example.com"}
 
 
 def test_an_issuer_without_tls_is_refused(app: Flask) -> None:
