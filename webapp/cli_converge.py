@@ -18,6 +18,7 @@ from webapp.config import settings
 from webapp.embedded import playbooks, users
 from webapp.embedded.environment import CHECKOUT, Stack
 from webapp.models import Database, Host
+from webapp.services.actors import operator
 from webapp.services.hosts import live, reached_by_ssh
 from webapp.worker import desired
 
@@ -63,7 +64,8 @@ def converge(stack: Stack, host: str, by_ssh: list[Host], databases: list[dict[s
             inventory = inventory_files.for_agent(path.parent, by_ssh, settings().worker_key)
         base = playbooks.command("databases", inventory, [host])
         command = [*base, "--extra-vars", f"@{path}", *(["--check", "--diff"] if check else [])]
-        environment = playbooks.environment(stack, stack.agent_user)
+        known = {"DBHOST_OPERATOR": operator().operator or ""}
+        environment = {**playbooks.environment(stack, stack.agent_user), **known}
         return subprocess.run(
             command,
             cwd=CHECKOUT,

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import socket
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,11 +14,14 @@ from ansible.plugins.action import ActionBase
 
 
 class ActionModule(ActionBase):
-    """Runs on the controller alone and sends nothing to the host. `phases` are the registered results, in order."""
+    """`phases` are the registered results, in order.
 
-    _requires_connection = False
+    What a person's run changed is noted in the host's journal, below `state_dir`. Whoever keeps a record of their own
+    says so by DBHOST_RUN_RECORDED, and nothing is sent to the host then.
+    """
+
     _supports_check_mode = True
-    _VALID_ARGS = frozenset({"phases"})
+    _VALID_ARGS = frozenset({"phases", "state_dir"})
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """The report that the worker reads: `databases` holds no secret."""
@@ -25,6 +31,7 @@ class ActionModule(ActionBase):
         changes = unique(change for phase in phases for change in phase.get("changes", []))
         failed = [item["name"] for item in databases if item["error"]]
         broken = [str(phase.get("msg", "A module failed.")) for phase in phases if phase.get("failed")]
+        broken += self._journal(databases, task_vars or {})
         return {
             **result,
             "databases": databases,
@@ -34,6 +41,26 @@ class ActionModule(ActionBase):
             "failed": bool(failed or broken),
             "msg": " ".join(broken) or (f"Failed: {', '.join(failed)}" if failed else "All converged"),
         }
+
+    def _journal(self, databases: list[dict[str, Any]], task_vars: dict[str, Any]) -> list[str]:
+        """Note what was changed; why it could not be noted."""
+        told = [item for item in databases if item["changes"] or item["error"]]
+        if not told or self._task.check_mode or os.environ.get("DBHOST_RUN_RECORDED"):
+            return []
+        arguments = {
+            "state_dir": self._task.args["state_dir"],
+            "who": operator(),
+            "playbook": "databases.yml",
+            "databases": told,
+        }
+        written = self._execute_module("host_journal", module_args=arguments, task_vars=task_vars)
+        return [str(written.get("msg", "The host's journal was not written."))] if written.get("failed") else []
+
+
+def operator() -> str:
+    """Who runs the playbook: by DBHOST_OPERATOR, or as this machine knows them, through sudo too."""
+    known = os.environ.get("DBHOST_OPERATOR")
+    return known or f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
 
 
 def merge(items: list[Mapping[str, Any]]) -> list[dict[str, Any]]:

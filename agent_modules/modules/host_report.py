@@ -40,6 +40,13 @@ options:
   certificate_problem_file:
     description: File with the reason why a renewed certificate is not shown, where there is one.
     type: path
+  journal_dir:
+    description: Folder of the host's journal; without it the journal is not read.
+    type: path
+  journal_after:
+    description: Where to begin in the journal, as RV(report.journal.read_to) said the last time.
+    type: int
+    default: 0
 attributes:
   check_mode:
     support: full
@@ -84,6 +91,7 @@ report:
         blocks_read: 3
         deadlocks: 0
         temp_bytes: 0
+    journal: {read_to: 181, entries: [{who: alice@laptop, database: shop-a1b2c3, changes: ["…"]}]}
     problems: [{part: certificate, message: It cannot be read (ConnectionRefusedError).}]
 """
 
@@ -103,6 +111,8 @@ OPTIONS = {
     "pgbouncer_port": {"type": "int", "default": 6432},
     "pgbouncer_figures_command": {"type": "list", "elements": "str", "default": []},
     "certificate_problem_file": {"type": "path"},
+    "journal_dir": {"type": "path"},
+    "journal_after": {"type": "int", "default": 0},
 }
 
 
@@ -120,6 +130,8 @@ def main() -> None:
         pgbouncer_port=given["pgbouncer_port"],
         pgbouncer_figures_command=given["pgbouncer_figures_command"],
         certificate_problem_file=given["certificate_problem_file"],
+        journal_dir=given["journal_dir"],
+        journal_after=given["journal_after"],
     )
     module.exit_json(changed=False, report=host_figures.report(host))
 

@@ -23,9 +23,10 @@ def run_on(
     stack: Stack, progress: Progress, playbook: str, inventory: Path, hosts: Sequence[str], user: str = "root"
 ) -> None:
     """Run one playbook to its end; raises StackError with the end of its output when it fails."""
+    around = {**environment(stack, user), "DBHOST_RUN_RECORDED": "1"}  # what `up` does is no change by hand
     log = stack.home / "logs" / f"{playbook if inventory == LOCAL_INVENTORY else 'fleet'}.log"
     try:
-        plays.run(Play(playbook, inventory, hosts, log, environment(stack, user), user), progress.detail)
+        plays.run(Play(playbook, inventory, hosts, log, around, user), progress.detail)
     except PlayFailed as failed:
         raise StackError(str(failed)) from None
 

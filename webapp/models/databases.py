@@ -59,6 +59,8 @@ class Host(Base):
     unhealthy_since: Mapped[datetime | None]
     unhealthy_told_at: Mapped[datetime | None]
     well_since: Mapped[datetime | None]
+    # How far its journal of changes by hand is in the audit log: services/host_journal.py.
+    journal_read_to: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     removed_at: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
 

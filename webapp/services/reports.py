@@ -1,6 +1,7 @@
 """A host's report as the control plane keeps it: an allow-list of what playbooks/report.yml says."""
 
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -65,6 +66,13 @@ class Problem(Part):
     message: str
 
 
+class Journal(Part):
+    """What people changed by playbook since the last report; each entry is looked at when it is kept."""
+
+    entries: list[Any]
+    read_to: int
+
+
 class Report(Part):
     """One host at one moment; a part that could not be had is None."""
 
@@ -78,3 +86,4 @@ class Report(Part):
     pgbouncer: PgBouncer | None
     databases: list[DatabaseReport] | None
     problems: list[Problem]
+    journal: Journal | None = None

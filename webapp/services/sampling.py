@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from webapp.models import Database, DatabaseFigures, DatabaseSample, HostReport
-from webapp.services import leases
+from webapp.services import host_journal, leases
 from webapp.services.leases import Lease
 from webapp.services.reports import DatabaseReport, Report
 
@@ -46,13 +46,15 @@ def keep(session: Session, lease: Lease, report: Report, took_s: float) -> bool:
     since = last.sampled_at if last else None
     rested = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, took_s * REST)
     values = {
-        "report": report.model_dump(mode="json"),
+        "report": report.model_dump(mode="json", exclude={"journal"}),
         "sampled_at": func.now(),
         "error": None,
         "next_run_at": func.greatest(HostReport.next_run_at, rested),
     }
     if not leases.end(session, HostReport, lease, **values):
         return False
+    if report.journal is not None:
+        host_journal.keep(session, lease.host_id, report.journal)
     if report.databases:
         _keep_databases(session, lease.host_id, _changes(report, previous), since)
     return True

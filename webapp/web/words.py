@@ -131,6 +131,7 @@ ACTIONS = {
     "user.view_as": ("began to look as", "eye"),
     "user.end_view_as": ("stopped looking as", "eye-off"),
     "audit.export": ("exported the audit log as", "download"),
+    "database.playbook": ("changed by playbook", "terminal"),
     "host.converge": ("began to converge the host", "wrench"),
     "host.converged": ("converged the host", "wrench"),
     "database.hand_over": ("changed the owner of", "arrow-right"),

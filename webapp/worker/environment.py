@@ -11,6 +11,8 @@ PLAYBOOK = PLAYBOOKS / "databases.yml"
 ROLES = CHECKOUT / "roles"
 FRONT = Path(__file__).with_name("front.py")
 PIDS = "pids"
+# The audit log has what the worker does: nothing of it belongs into the journals of hosts.
+RECORDED_VARIABLE = "DBHOST_RUN_RECORDED"
 SOCKET_VARIABLE = "DBHOST_WARM_SOCKET"
 PIDS_VARIABLE = "DBHOST_RUN_PIDS"
 
@@ -44,7 +46,7 @@ def of_playbooks(prepared: Mapping[str, str]) -> dict[str, str]:
 
 def of_run(prepared: Mapping[str, str], folder: Path, warm_socket: str) -> dict[str, str]:
     """The environment of one run, as ansible-runner *prepared* it."""
-    own = {PIDS_VARIABLE: str(folder / PIDS), SOCKET_VARIABLE: warm_socket}
+    own = {PIDS_VARIABLE: str(folder / PIDS), SOCKET_VARIABLE: warm_socket, RECORDED_VARIABLE: "1"}
     return of_playbooks(prepared) | own
 
 

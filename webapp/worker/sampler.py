@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from webapp.services import metrics, sampling, storage_limits, storage_warnings
+from webapp.services import host_journal, metrics, sampling, storage_limits, storage_warnings
 from webapp.services.leases import Lease
 from webapp.worker import environment
 from webapp.worker.hosts import Server
@@ -56,8 +57,12 @@ class Sampler:
 
     def _look(self, lease: Lease) -> tuple[Outcome, float]:
         started = time.monotonic()
-        outcome = self._server.look(Job(self._playbook, lease.host_name, {}, TIMEOUT_S))
+        outcome = self._server.look(Job(self._playbook, lease.host_name, self._variables(lease), TIMEOUT_S))
         return outcome, time.monotonic() - started
+
+    def _variables(self, lease: Lease) -> dict[str, Any]:
+        with self._server.sessions() as session:
+            return {"report_journal_after": host_journal.read_to(session, lease.host_id)}
 
     def _keep(self, lease: Lease, outcome: Outcome, took_s: float) -> None:
         report = outcome.host_report

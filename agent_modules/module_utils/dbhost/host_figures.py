@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from . import certificate, machine, pgbouncer_console, postgres
+from . import certificate, journal, machine, pgbouncer_console, postgres
 from .errors import TenantError
 from .pgbouncer_console import Rows, moment
 
@@ -54,6 +54,8 @@ class Host:
     pgbouncer_port: int
     pgbouncer_figures_command: Sequence[str] = ()
     certificate_problem_file: str | None = None
+    journal_dir: str | None = None
+    journal_after: int = 0
 
 
 def report(host: Host) -> dict[str, Any]:
@@ -86,6 +88,7 @@ def report(host: Host) -> dict[str, Any]:
         "postgres": cluster and cluster["server"],
         "pgbouncer": pooler and pooler["server"],
         "databases": _merge(cluster["databases"], pooler["databases"] if pooler else {}) if cluster else None,
+        "journal": part("journal", lambda: _journal(host)),
         "problems": problems,
     }
 
@@ -125,6 +128,11 @@ def databases(pools: Rows, clients: Rows, stats: Rows) -> dict[str, dict[str, An
             entry, came = found[row["database"]], moment(str(row["connect_time"]))
             entry["last_connection"] = max(entry["last_connection"] or 0, came)
     return found
+
+
+def _journal(host: Host) -> dict[str, Any] | None:
+    """What people changed by playbook since the last report."""
+    return journal.read(Path(host.journal_dir), host.journal_after) if host.journal_dir else None
 
 
 def _unused() -> dict[str, Any]:
