@@ -4,11 +4,11 @@ import uuid
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from tests.support.rows import make_operation, make_user
-from webapp.models import Database, Member, Operation, QueuedMail
+from webapp.models import Database, FinalBackup, Member, Operation, QueuedMail
 from webapp.services import backup_notices, final_backups, mails
 
 
@@ -73,11 +73,26 @@ def test_only_the_first_failure_of_a_final_backup_is_told(session: Session, team
         session.commit()
         (host,) = final_backups.due_hosts(session, 1)
         lease, (taken,) = final_backups.take(session, host, 5)
-        final_backups.put_off(session, lease, taken, "No space left.")
+        final_backups.put_off(session, lease, taken, "No space left.", retryable=False)
         session.commit()
         session.refresh(row)
     assert (row.error, row.attempts) == ("No space left.", 2)
     assert len(mailed(session)) == 2
+
+
+def test_what_a_retry_may_mend_is_told_when_it_stays_so(session: Session, team: Database) -> None:
+    final_backups.plan(session, team, None)
+    final_backups.put_aside(session, team)
+    session.commit()
+    told = []
+    for _ in range(final_backups.TOLD_AFTER + 1):
+        session.execute(update(FinalBackup).values(next_attempt_at=func.now()))
+        session.commit()
+        lease, (taken,) = final_backups.take(session, team.host, 5)
+        final_backups.put_off(session, lease, taken, "Another run is at it.")
+        session.commit()
+        told.append(len(mailed(session)))
+    assert told == [0, 0, 2, 2]
 
 
 def test_a_lease_that_was_lost_writes_nothing(session: Session, team: Database) -> None:

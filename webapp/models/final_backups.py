@@ -29,6 +29,8 @@ class FinalBackup(Base):
     attempts: Mapped[int] = mapped_column(default=0, server_default="0")
     next_attempt_at: Mapped[datetime] = mapped_column(server_default=func.now())
     error: Mapped[str | None]
+    # When its people were told that it fails.
+    told_at: Mapped[datetime | None]
     lease: Mapped[uuid.UUID | None]
     leased_until: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]

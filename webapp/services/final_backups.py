@@ -18,6 +18,7 @@ from webapp.services.errors import OperationInProgress
 
 LEASE = timedelta(minutes=2)
 QUIET, PATIENCE = timedelta(seconds=2), timedelta(minutes=1)
+TOLD_AFTER = 3
 LONGEST_DELAY = timedelta(minutes=30)
 FREE = or_(FinalBackup.leased_until.is_(None), FinalBackup.leased_until <= func.now())
 
@@ -33,7 +34,7 @@ def plan(session: Session, database: Database, backup: Backup | None) -> None:
         _give_up(row.backup, "Another backup was planned instead.")
     database.held_as = row.name
     row.backup, row.backup_id, row.held_at = backup, backup.id if backup else None, None
-    row.attempts, row.error, row.next_attempt_at = 0, None, func.now()
+    row.attempts, row.error, row.told_at, row.next_attempt_at = 0, None, None, func.now()
     session.flush()
 
 
@@ -121,13 +122,14 @@ def holds(session: Session, lease: uuid.UUID, database_id: uuid.UUID) -> bool:
     return session.scalar(mine.with_for_update()) is not None
 
 
-def put_off(session: Session, lease: uuid.UUID, row: FinalBackup, why: str) -> None:
-    """Try again later. The first failure is told to its people; the others only say why on the page."""
-    first = row.error is None
+def put_off(session: Session, lease: uuid.UUID, row: FinalBackup, why: str, *, retryable: bool = True) -> None:
+    """Try again later. Its people are told once: of what no retry mends at once, of anything else if it stays so."""
+    tell = row.told_at is None and (not retryable or row.attempts >= TOLD_AFTER)
     delay = min(LONGEST_DELAY, timedelta(seconds=5 * 2 ** min(row.attempts, 12)))
-    values = {"error": why, "lease": None, "leased_until": None, "next_attempt_at": func.now() + delay}
+    told = {"told_at": func.now()} if tell else {}
+    values = told | {"error": why, "lease": None, "leased_until": None, "next_attempt_at": func.now() + delay}
     mine = update(FinalBackup).where(*_held(lease), FinalBackup.database_id == row.database_id)
-    if _changed(session, mine.values(values)) and first:
+    if _changed(session, mine.values(values)) and tell:
         backup_notices.final_failed(session, row.database, why)
 
 

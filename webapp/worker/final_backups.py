@@ -19,11 +19,12 @@ from webapp.gateways.object_store import ObjectStoreError
 from webapp.models import FinalBackup, Host
 from webapp.services import final_backups
 from webapp.worker import environment
+from webapp.worker.finish import UNREACHABLE
 from webapp.worker.hosts import Server
 from webapp.worker.long import dumps
 from webapp.worker.long.dumps import Dumped
 from webapp.worker.long.job import Refused, Stopped
-from webapp.worker.report import failed_run
+from webapp.worker.report import Failure, failed_run
 from webapp.worker.runner import Job, Outcome
 from webapp.worker.slots import Slots
 from webapp.worker.steps import Unwatched
@@ -36,7 +37,6 @@ RENEW_EVERY_S = 20.0
 TIMEOUT_S = 6 * 3600.0
 # What was kept aside is not on the host any more.
 NOTHING_LEFT = "no_database"
-NO_RESULT = "The run ended without a result."
 
 log = structlog.get_logger(__name__)
 
@@ -124,24 +124,24 @@ class Batch:
         try:
             return dumps.asked(row.backup, row.name, lambda: self._fenced(row))
         except Refused as refused:
-            self._put_off(row, refused.failure.message)
+            self._put_off(row, refused.failure)
             return None
 
-    def _keep(self, row: FinalBackup, result: Named | None, missing: str) -> bool:
+    def _keep(self, row: FinalBackup, result: Named | None, missing: Failure) -> bool:
         """Whether the backup is listed from now on; otherwise it says why, and is tried again."""
         if result is not None and result.error is not None and result.error.code == NOTHING_LEFT:
             self._give_up(row, result.error.message)
             return False
-        problem = missing if result is None else result.error.failure.message if result.error else None
+        problem = missing if result is None else result.error.failure if result.error else None
         if result is None or problem is not None or row.backup is None or result.sha256 is None:
-            self._put_off(row, problem or NO_RESULT)
+            self._put_off(row, problem or failed_run(None))
             return False
         try:
             dumps.complete(row.backup, result)
             with self._fenced(row) as session:
                 dumps.keep(session, row.backup.id, result)
         except Refused as refused:
-            self._put_off(row, refused.failure.message)
+            self._put_off(row, refused.failure)
             return False
         return True
 
@@ -157,7 +157,7 @@ class Batch:
         for row in rows:
             if row not in gone:
                 item = outcome.results.get(row.name)
-                self._put_off(row, item.error.message if item and item.error else why(outcome))
+                self._put_off(row, item.error.failure if item and item.error else why(outcome))
 
     def _give_up(self, row: FinalBackup, problem: str) -> None:
         log.error("final_backup_lost", host=self._host.name, database_id=str(row.database_id), reason=problem)
@@ -165,10 +165,12 @@ class Batch:
             final_backups.lost(session, self._lease, row, problem)
             session.commit()
 
-    def _put_off(self, row: FinalBackup, problem: str) -> None:
-        log.warning("final_backup_put_off", host=self._host.name, database_id=str(row.database_id), reason=problem)
+    def _put_off(self, row: FinalBackup, problem: Failure) -> None:
+        why = problem.message
+        log.warning("final_backup_put_off", host=self._host.name, database_id=str(row.database_id), reason=why)
         with self._server.sessions() as session:
-            final_backups.put_off(session, self._lease, session.merge(row, load=False), problem)
+            same = session.merge(row, load=False)
+            final_backups.put_off(session, self._lease, same, why, retryable=problem.retryable)
             session.commit()
 
     @contextmanager
@@ -221,6 +223,6 @@ def read(outcome: Outcome) -> dict[str, Named]:
         return {}
 
 
-def why(outcome: Outcome) -> str:
+def why(outcome: Outcome) -> Failure:
     """Why a run that has no result for somebody has none."""
-    return "The host cannot be reached." if outcome.unreachable else failed_run(outcome.failed_step).message
+    return UNREACHABLE if outcome.unreachable else failed_run(outcome.failed_step)
