@@ -94,6 +94,18 @@ def test_what_lies_on_its_host_is_copied_first(
         assert copied.get_data() == DUMP
 
 
+def test_a_copy_waits_for_what_is_under_way(
+    alice: Caller, shop: Database, session: Session, idle_worker: ScriptedWorker
+) -> None:
+    backup = make_backup(session, shop, copied=False)
+    started = alice.post(address(shop)).get_json()["operation"]
+    told = alice.get(address(shop, backup.filename), headers={"Prefer": "respond-async"})
+    assert (told.status_code, told.get_json()["id"]) == (202, started["id"])
+    idle_worker.play_once()
+    after = alice.get(address(shop, backup.filename), headers={"Prefer": "respond-async"})
+    assert (after.status_code, after.get_json()["kind"]) == (202, "backup.fetch")
+
+
 @pytest.mark.parametrize("name", ["../../etc/passwd", "dump.sql.gz", "20261124_020000.sql", "%00"])
 def test_a_name_that_is_none(alice: Caller, bob: Caller, shop: Database, name: str) -> None:
     for method in ("GET", "DELETE", "POST"):

@@ -13,7 +13,7 @@ from webapp.api.json_body import require_no_fields
 from webapp.api.preference import read_preference
 from webapp.api.responses import answer, cacheable, documented
 from webapp.api.schemas import ChangeHeaders, DatabasePath, PostHeaders
-from webapp.api.waiting import finish
+from webapp.api.waiting import after, finish
 from webapp.http import current_actor, current_session
 from webapp.models import Backup, Operation
 from webapp.services import access, backups, downloads, imports
@@ -67,7 +67,7 @@ def create(path: DatabasePath, header: PostHeaders) -> Response:
 
 @api.get("/<id>/backups/<filename>", responses=documented({200: FILE, 206: FILE, **ACCEPTED}, 404, 409, 416, 500))
 def download(path: told.BackupPath, header: ChangeHeaders) -> Response:
-    """Download a backup. One that has to be copied from its host first may be answered by 202: ask again then."""
+    """Download a backup. One to be copied from its host first may be answered by 202: ask again when that has ended."""
     session, actor = current_session(), current_actor()
     database = access.require(session, actor, path.id, "download_backups")
     backup = backups.find_backup(session, database, path.filename)
@@ -79,9 +79,16 @@ def download(path: told.BackupPath, header: ChangeHeaders) -> Response:
     if copy is not None:
         session.commit()
         return answers.of_copy(backup, copy)
-    operation = downloads.queue_copy(session, actor, database, backup)
-    session.commit()
-    return finish(operation.id, actor, read_preference(header.prefer), lambda _: _copied(backup))
+    preference = read_preference(header.prefer)
+
+    def fetch(in_the_way: Operation | None = None) -> Response:
+        operation = downloads.queue_copy(session, actor, database, backup)
+        session.commit()
+        if operation.kind != downloads.FETCH and in_the_way is None:
+            return after(operation.id, actor, preference, fetch)
+        return finish(operation.id, actor, preference, lambda _: _copied(backup))
+
+    return fetch()
 
 
 @api.delete("/<id>/backups/<filename>", responses=documented({204: None, **ACCEPTED}, 404, 409, 413, 500))

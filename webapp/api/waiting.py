@@ -63,6 +63,12 @@ def finish(operation_id: uuid.UUID, actor: Actor, preference: Preference, done: 
     return _accepted(operation, preference)
 
 
+def after(operation_id: uuid.UUID, actor: Actor, preference: Preference, done: Done) -> Response:
+    """Wait for what is in the way, however that ends, and then answer by `done`; or 202 with it: ask again then."""
+    operation = wait_for(operation_id, actor, preference.patience_s(resources().settings.wait_timeout_s))
+    return _accepted(operation, preference) if operation.is_open else done(operation)
+
+
 def wait_for(operation_id: uuid.UUID, actor: Actor, patience_s: float) -> Operation:
     """The operation once it has ended, or as it is when patience is over or the host is out of reach for longer."""
     deadline = time.monotonic() + patience_s

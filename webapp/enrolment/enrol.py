@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from webapp import inventory_files, plays
+from webapp.config import settings
 from webapp.embedded.progress import Progress
 from webapp.enrolment import login
 from webapp.enrolment.errors import EnrolmentError
@@ -95,8 +96,12 @@ def prove_login(operator: Operator, spec: HostSpec, folder: Path) -> str:
 
 
 def complete(around: Surroundings, spec: HostSpec, came_from: str) -> HostSpec:
-    """*spec* with what this installation adds: where the worker comes from, and a certificate of its own authority."""
+    """*spec* with what this installation adds: where the worker comes from, whether its backups are encrypted, and a
+    certificate of its own authority.
+    """
     added: dict[str, Any] = {"agent_allowed_from": [came_from]}
+    if settings().backup_age_recipients:
+        added["agent_backups_encrypted"] = True
     is_ours = around.authority is not None and CERTIFICATE not in spec.variables
     if around.authority is not None and is_ours:
         names = list(dict.fromkeys([spec.name, spec.address, spec.public_host or spec.address]))

@@ -10,6 +10,9 @@ from sqlalchemy.orm import Session
 from webapp.models import Backup, Database, Operation
 from webapp.services import audit, operations, spool
 from webapp.services.actors import Actor
+from webapp.services.errors import OperationInProgress
+
+FETCH = "backup.fetch"
 
 
 def record(session: Session, actor: Actor, database: Database, backup: Backup) -> None:
@@ -30,16 +33,28 @@ def ready_copy(backup: Backup) -> Path | None:
 
 
 def queue_copy(session: Session, actor: Actor, database: Database, backup: Backup) -> Operation:
-    """Queue bringing a copy to the spool, or join who does that already. Raises OperationInProgress."""
+    """Queue bringing a copy to the spool, or join who does that already.
+
+    While something else is at the database (a backup, a restore) that is returned, to be waited for.
+    """
     query = select(Operation).where(
         Operation.database_id == database.id,
-        Operation.kind == "backup.fetch",
+        Operation.kind == FETCH,
         Operation.state.in_(("queued", "running")),
         Operation.params["backup_id"].astext == str(backup.id),
     )
     under_way = session.scalar(query)
     params = {"backup_id": str(backup.id)}
-    return under_way or operations.enqueue(session, "backup.fetch", database, actor, params, lane="long")
+    if under_way is not None:
+        return under_way
+    try:
+        return operations.enqueue(session, FETCH, database, actor, params, lane="long")
+    except OperationInProgress:
+        at_it = select(Operation).where(Operation.database_id == database.id, Operation.lane == "long")
+        busy = session.scalar(at_it.where(Operation.state.in_(("queued", "running"))))
+        if busy is None:
+            raise
+        return busy
 
 
 def find(session: Session, backup_id: uuid.UUID) -> Backup | None:

@@ -137,23 +137,22 @@ def _page(database: Database, **problems: str | None) -> str:
         "busy": latest is not None and latest.is_open,
         "progress": operations.progress(latest) if latest else None,
         "may": {permission: access.allows(actor, database, permission) for permission in access.PERMISSIONS},
-        "wanted": _wanted(database),
+        **_asked_for(database),
         "plan": plans.plan_of(database.owner),
         "every_hours": EVERY_HOURS,
     }
     return render_template("backups/index.html", **context, **problems)
 
 
-def _wanted(database: Database) -> Backup | None:
-    """The backup whose download was asked for, once its copy is here."""
+def _asked_for(database: Database) -> dict[str, Backup | None]:
+    """The backup whose download was asked for: *wanted* once its copy is here, *awaited* before."""
     filename = request.args.get("download")
-    if not filename:
-        return None
     try:
-        backup = backups.find_backup(current_session(), database, filename)
+        backup = backups.find_backup(current_session(), database, filename) if filename else None
     except ServiceError:
-        return None
-    return backup if downloads.ready_copy(backup) is not None else None
+        backup = None
+    here = backup is not None and downloads.ready_copy(backup) is not None
+    return {"wanted": backup if here else None, "awaited": None if here else backup}
 
 
 def _confirmation(database: Database, backup: Backup, change: str, problem: str | None = None) -> str:

@@ -82,6 +82,7 @@ def register(app: Flask) -> None:
         headline=words.headline,
         step_words=words.step_words,
         action_words=words.action_words,
+        action_alone=words.action_alone,
         action_icon=words.action_icon,
         event_subject=words.event_subject,
         STATE_WORDS=words.STATES,

@@ -1,5 +1,6 @@
 """How pages name operations and audit events."""
 
+import re
 from dataclasses import dataclass
 
 from webapp.models import AuditEvent, Operation
@@ -133,7 +134,7 @@ ACTIONS = {
     "database.playbook": ("changed by playbook", "terminal"),
     "host.converge": ("began to converge the host", "wrench"),
     "host.converged": ("converged the host", "wrench"),
-    "database.hand_over": ("handed over", "arrow-right"),
+    "database.hand_over": ("changed the owner of", "arrow-right"),
     "billing.checkout": ("went to pay for a plan:", "layers"),
     "billing.portal": ("opened the billing portal:", "layers"),
     "billing.change_plan": ("changed the subscription of", "layers"),
@@ -150,6 +151,7 @@ ACTIONS = {
     "api_key.revoke": ("revoked the API key", "key-round"),
 }
 
+DANGLING = re.compile(r" (to|of|from|for|into)$")
 ARGUMENT_CHECK = "Validating arguments against arg spec"
 
 STATES = {
@@ -184,6 +186,11 @@ def step_words(name: str | None) -> str:
 def action_words(event: AuditEvent) -> str:
     """The verb of an audit event; an action without words of its own is shown as it is."""
     return ACTIONS.get(event.action, (event.action.replace(".", " ").replace("_", " "), ""))[0]
+
+
+def action_alone(event: AuditEvent) -> str:
+    """The verb where it is plain what it was done to, as in a list about one database."""
+    return DANGLING.sub("", action_words(event))
 
 
 def action_icon(event: AuditEvent) -> str:

@@ -1,0 +1,71 @@
+"""An upload of 512 MB is on its way from the socket to the disk and never in the web process's memory."""
+
+import contextlib
+import http.client
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.stack.conftest import create
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.stack
+UPLOAD_BYTES = 512 * 1024 * 1024 - 64 * 1024
+LIMIT_MB = 150
+HEAD = (
+    b'--xyz\r\nContent-Disposition: form-data; name="file"; filename="dump.sql"\r\n'
+    b"Content-Type: application/octet-stream\r\n\r\n"
+)
+TAIL = b"\r\n--xyz--\r\n"
+
+
+def web_processes(stack: Stack) -> list[int]:
+    """The web program's own process and those that it has forked."""
+    first = stack.pid("web")
+    children = Path(f"/proc/{first}/task/{first}/children").read_text(encoding="ascii")
+    return [first, *map(int, children.split())]
+
+
+def peak_mb(pid: int) -> float:
+    """The most memory that the process has had resident."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def chunks() -> Iterator[bytes]:
+    """The request's body: what no compression makes smaller, a megabyte at a time."""
+    yield HEAD
+    block = os.urandom(1 << 20)
+    for start in range(0, UPLOAD_BYTES, len(block)):
+        yield block[: UPLOAD_BYTES - start]
+    yield TAIL
+
+
+def send(stack: Stack, path: str, key: str) -> tuple[int, bytes]:
+    headers = {
+        "Authorization": key,
+        "Content-Type": "multipart/form-data; boundary=xyz",
+        "Content-Length": str(len(HEAD) + UPLOAD_BYTES + len(TAIL)),
+    }
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", stack.ports[0], timeout=300)) as connection:
+        connection.request("POST", path, body=chunks(), headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may read the memory of the stack's other OS users")
+def test_the_web_process_stays_small(stack: Stack, alice: httpx.Client) -> None:
+    database = create(alice)
+    path = f"/databases/{database['id']}"
+    assert alice.post(f"{path}/stop").status_code == 200  # then the file is taken, and refused as a whole
+    before = {pid: peak_mb(pid) for pid in web_processes(stack)}
+    status, told = send(stack, f"/api/v1{path}/backups/restore", alice.headers["Authorization"])
+    assert (status, b"DATABASE_NOT_ACTIVE" in told) == (409, True)
+    after = {pid: peak_mb(pid) for pid in web_processes(stack)}
+    assert set(after) == set(before)
+    assert max(after.values()) < LIMIT_MB
+    assert not list((stack.home / "spool" / "uploads").iterdir())
+    assert alice.delete(f"{path}?skipFinalBackup=true").status_code == 204
