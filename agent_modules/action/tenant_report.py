@@ -59,8 +59,11 @@ class ActionModule(ActionBase):
 
 def operator() -> str:
     """Who runs the playbook: by DBHOST_OPERATOR, or as this machine knows them, through sudo too."""
-    known = os.environ.get("DBHOST_OPERATOR")
-    return known or f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
+    try:
+        name = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (OSError, KeyError):
+        name = str(os.getuid())
+    return os.environ.get("DBHOST_OPERATOR") or f"{name}@{socket.gethostname()}"
 
 
 def merge(items: list[Mapping[str, Any]]) -> list[dict[str, Any]]:

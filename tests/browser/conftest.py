@@ -84,6 +84,7 @@ def environment(url: str, port: int, home: Path) -> dict[str, str]:
         "DBHOST_HOME": str(home),
         "DBHOST_WEB_PORT": str(port),
         "DBHOST_SIGN_UP": "open",
+        "DBHOST_WEBHOOKS_ALLOW_PRIVATE": "true",
         "DBHOST_WEB_PROCESSES": "1",
         "DBHOST_WEB_THREADS": "16",
         "DBHOST_SECRET_KEY": "test",

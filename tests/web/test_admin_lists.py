@@ -34,7 +34,7 @@ def test_operations_are_filtered_retried_and_cancelled(root: Browser, shop: Data
 
 def test_the_audit_log_is_filtered(root: Browser, alice: Browser, shop: Database, session: Session) -> None:
     today, tomorrow = datetime.now(UTC).date(), datetime.now(UTC).date() + timedelta(days=1)
-    row = '<span class="truncate">shop</span>'
+    row = '<span class="wrap">shop</span>'
     for query in (f"who=alice&since={today}&until={today}", "action=database.create", "subject=SHOP", "since=nonsense"):
         assert row in root.page(f"/admin/audit-log?{query}"), query
     for query in (f"since={tomorrow}", "who=bob", "action=user.create", "subject=%25"):

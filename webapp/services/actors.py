@@ -1,5 +1,6 @@
 """Who asks: a user, an API key, or the system."""
 
+import getpass
 import os
 from dataclasses import dataclass
 from typing import Literal
@@ -43,5 +44,12 @@ SYSTEM = Actor("system")
 
 def operator() -> Actor:
     """The person at the terminal, by their name on this machine, through sudo too."""
-    name = os.environ.get("SUDO_USER") or os.environ.get("LOGNAME") or os.environ.get("USER") or str(os.getuid())
-    return Actor("system", operator=name)
+    return Actor("system", operator=os.environ.get("SUDO_USER") or _own_name())
+
+
+def _own_name() -> str:
+    """The name of this process's OS user; its number where no name is known for it."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return str(os.getuid())

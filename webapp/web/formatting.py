@@ -1,6 +1,8 @@
 """Template filters: times, durations and sizes as people read them."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from flask import Flask
 from markupsafe import Markup
@@ -59,6 +61,11 @@ def browser(user_agent: str | None) -> str:
     return f"{name or 'Unknown browser'} on {system}" if system else name or "Unknown browser"
 
 
+def json_text(value: Any, indent: int | None = None) -> str:
+    """JSON for people to read: letters as they are, escaped by the template like any other text."""
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
 def just_ended(operation: Operation) -> bool:
     """Whether the operation ended so recently that its page should still say so."""
     return operation.ended_at is not None and datetime.now(UTC) - operation.ended_at < STILL_NEWS
@@ -67,6 +74,7 @@ def just_ended(operation: Operation) -> bool:
 def register(app: Flask) -> None:
     """Make the filters and words known to the templates."""
     app.jinja_env.filters.update(timestamp=timestamp, duration=duration, size=pretty, browser=browser)
+    app.jinja_env.filters.update(json_text=json_text)
     app.jinja_env.tests.update(just_ended=just_ended, routed=app.view_functions.__contains__)
     app.jinja_env.globals.update(
         MASK=MASK,

@@ -34,3 +34,7 @@ document.addEventListener("keydown", (event) => {
 
 document.addEventListener("DOMContentLoaded", restore);
 document.addEventListener("htmx:after:swap", restore);
+
+// The tab one is on, where not all fit beside each other.
+const current = document.querySelector(".subnav [aria-current]");
+if (current) current.parentElement.scrollLeft = current.offsetLeft - (current.parentElement.clientWidth - current.offsetWidth) / 2;
