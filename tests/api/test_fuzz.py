@@ -21,6 +21,7 @@ from webapp.services.actors import SYSTEM
 
 NETWORKS = st.sampled_from(["203.0.113.0/24", "2001:db8::/32", "0.0.0.0/0", "198.51.100.7", "::1"])
 schemathesis.openapi.format("cidr", NETWORKS)
+schemathesis.openapi.format("email", st.sampled_from(["dora@example.com", "Eve+db@example.org"]))
 
 FEW = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), database=None, derandomize=True)
 
@@ -28,7 +29,9 @@ FEW = settings(max_examples=12, deadline=None, suppress_health_check=list(Health
 @pytest.fixture
 def app(make_api: Set) -> Flask:
     many = "100000 per minute"
-    return make_api(wait_timeout_s=0.05, read_rate=many, change_rate=many, sign_in_rate=many)
+    return make_api(
+        wait_timeout_s=0.05, read_rate=many, change_rate=many, sign_in_rate=many, mail_rate=many, account_rate=many
+    )
 
 
 def operations(app: Flask) -> Iterator[Any]:
@@ -49,7 +52,7 @@ def test_what_is_allowed(
     filename = "20260101_020000.sql.gz"
     make_backup(session, shop, filename=filename, copied=False)
     named = {"member_id": str(member.id), "filename": filename, "name": shop.host.name}
-    named["delivery_id"] = str(queued.id)
+    named["delivery_id"] = named["invitation_id"] = str(queued.id)
     ids = {"databases": str(shop.id), "operations": str(queued.id)}
     headers = {"Authorization": f"Bearer {alice.key}"}
     for operation in operations(app):

@@ -33,7 +33,7 @@ class NewAllowlist(Body):
 Email = Annotated[
     str,
     AfterValidator(no_nul),
-    Field(max_length=254, json_schema_extra={"pattern": r"^[^\x00]*$"}, examples=["bob@example.com"]),
+    Field(max_length=254, json_schema_extra={"format": "email"}, examples=["bob@example.com"]),
 ]
 
 
