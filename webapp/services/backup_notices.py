@@ -5,10 +5,10 @@ A mail says that something began to fail; it comes again only after it went well
 
 from collections.abc import Iterable
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from webapp.models import Database, Operation, User
+from webapp.models import Database, Member, Operation, User
 from webapp.services import mails, outbox, webhooks
 
 
@@ -36,9 +36,9 @@ def tell(session: Session, operation: Operation, what: str, *, admins: bool = Fa
 
 
 def people(session: Session, database: Database) -> list[User]:
-    """Who is told: the owner, and the members who may act on it."""
-    session.refresh(database, ["members"])
-    return [database.owner, *(member.user for member in database.members if member.level == "admin")]
+    """Who is told: the owner, and the members who may act on it. *database* may be of another session."""
+    acting = select(Member.user_id).where(Member.database_id == database.id, Member.level == "admin")
+    return list(session.scalars(select(User).where(or_(User.id == database.owner_id, User.id.in_(acting)))))
 
 
 def _is_first(session: Session, operation: Operation) -> bool:

@@ -19,6 +19,7 @@ from webapp.services.errors import OperationInProgress
 LEASE = timedelta(minutes=2)
 QUIET, PATIENCE = timedelta(seconds=2), timedelta(minutes=1)
 TOLD_AFTER = 3
+HANDED_BACK = timedelta(seconds=5)
 LONGEST_DELAY = timedelta(minutes=30)
 FREE = or_(FinalBackup.leased_until.is_(None), FinalBackup.leased_until <= func.now())
 
@@ -145,9 +146,12 @@ def lost(session: Session, lease: uuid.UUID, row: FinalBackup, why: str) -> None
 
 
 def hand_back(session: Session, lease: uuid.UUID) -> None:
-    """Leave what was not done to whoever comes next, at once."""
+    """Leave what was not done to whoever comes next, soon: what broke a worker must not keep the next one busy."""
     mine = update(FinalBackup).where(*_held(lease))
-    session.execute(mine.values(lease=None, leased_until=None, attempts=FinalBackup.attempts - 1))
+    later = func.now() + HANDED_BACK
+    session.execute(
+        mine.values(lease=None, leased_until=None, attempts=FinalBackup.attempts - 1, next_attempt_at=later)
+    )
 
 
 def done(session: Session, lease: uuid.UUID, database_ids: Sequence[uuid.UUID]) -> None:
