@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 from webapp.embedded import processes
@@ -18,6 +19,7 @@ def marked(stack: Stack, code: str) -> subprocess.Popen[bytes]:
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()
+    threading.Thread(target=process.wait, daemon=True).start()  # as init would: what nobody waits for has not ended
     return process
 
 

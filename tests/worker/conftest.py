@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,9 +27,10 @@ from webapp.worker.workplace import Workplace
 
 PRETEND = Path(__file__).parent / "pretend"
 CHECKOUT = Path(__file__).parents[2]
+PATIENCE_S = 120  # of tests on a busy machine: what will not happen is told late, what is slow is no failure
 
 
-def wait_until(predicate: Callable[[], Any], timeout_s: float = 30, message: str = "it did not happen") -> None:
+def wait_until(predicate: Callable[[], Any], timeout_s: float = PATIENCE_S, message: str = "it did not happen") -> None:
     """Return as soon as the predicate holds; fail when it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not predicate():
@@ -45,6 +47,8 @@ class Workers:
         self.pretend = folder / "pretend"
         self.log = folder / "worker.log"
         self.processes: list[subprocess.Popen[bytes]] = []
+        # Not below *folder*, whose path is too long for the sockets that Ansible makes in it.
+        self.temporary = tempfile.TemporaryDirectory(prefix="dbhost-worker-", ignore_cleanup_errors=True)
         self.home.mkdir()
         self.pretend.mkdir()
 
@@ -63,6 +67,7 @@ class Workers:
             "DBHOST_HOME": str(self.home),
             "DBHOST_INVENTORY": str(PRETEND / "hosts.yml"),
             "DBHOST_PRETEND": str(self.pretend),
+            "TMPDIR": self.temporary.name,  # a killed run leaves its temporary files
             "DBHOST_STALLED_AFTER_S": "3",
             "DBHOST_SAMPLE_EVERY_S": "0",
             "DBHOST_CHECK_EVERY_S": "0",
@@ -96,7 +101,8 @@ class Workers:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
         for process in self.processes:
-            process.wait(20)
+            process.wait(PATIENCE_S)
+        self.temporary.cleanup()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from tests.support.rows import create_many
-from tests.worker.conftest import Workers, wait_until
+from tests.worker.conftest import PATIENCE_S, Workers, wait_until
 from webapp.models import Host, Operation, Run
 from webapp.services import doorbell
 from webapp.worker.workplace import folders, in_memory
@@ -96,7 +96,7 @@ def test_killed_again_and_again_under_load(workers: Workers, host: Host, session
         time.sleep(delay_s)
         kill(process)
         process = workers.start()
-    wait_until(lambda: states() == {"succeeded": 60}, 45)
+    wait_until(lambda: states() == {"succeeded": 60})
     assert_each_recorded_once(session, 60)
     names = {entry["name"] for entry in workers.applied()}
     assert len(names) == 60
@@ -143,6 +143,6 @@ def test_a_dead_workers_folder_is_swept(workers: Workers, host: Host, session: S
     wait_until(lambda: states() == {"succeeded": 1})
     assert len(list(folders(workers.home))) == 1
     second.terminate()
-    second.wait(15)
+    second.wait(PATIENCE_S)
     assert list(folders(workers.home)) == []
     assert not in_memory(workers.home).exists()

@@ -24,31 +24,31 @@ def notices(control_url: str):
 
 def test_a_change_wakes_the_waiter_of_its_topic(notices: Notices, session: Session) -> None:
     with notices.subscribe("operation:1") as mine, notices.subscribe("operation:2") as other:
-        assert notices._hears.wait(5)
+        assert notices._hears.wait(60)
         mine.wait(0.1)
         other.wait(0.1)
         session.execute(NOTIFY, {"payload": "operation:1"})
         session.commit()
-        assert mine.wait(2)
+        assert mine.wait(60)
         assert not other.wait(0.1)
         other.follow("run:7")
         session.execute(NOTIFY, {"payload": "run:7"})
         session.commit()
-        assert other.wait(2)
+        assert other.wait(60)
 
 
 def test_wait_returns_as_soon_as_the_predicate_holds(notices: Notices, session: Session) -> None:
     seen = threading.Event()
 
     def change() -> None:
-        assert notices._hears.wait(5)
+        assert notices._hears.wait(60)
         seen.set()
         session.execute(NOTIFY, {"payload": "operation:1"})
         session.commit()
 
     thread = threading.Thread(target=change)
     thread.start()
-    assert notices.wait(seen.is_set, 5, "operation:1")
+    assert notices.wait(seen.is_set, 60, "operation:1")
     thread.join()
 
 
@@ -60,17 +60,17 @@ def test_wait_gives_up_when_time_is_over(notices: Notices) -> None:
 
 def test_a_lost_connection_is_replaced(notices: Notices, session: Session) -> None:
     with notices.subscribe("operation:1") as mine:
-        assert notices._hears.wait(5)
+        assert notices._hears.wait(60)
         cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
         assert session.execute(text(cut)).scalars().all() == [True]
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while notices._hears.is_set() and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert notices._hears.wait(5)
+        assert notices._hears.wait(60)
         mine.wait(0.1)
         session.execute(NOTIFY, {"payload": "operation:1"})
         session.commit()
-        assert mine.wait(2)
+        assert mine.wait(60)
 
 
 def test_close_does_not_wait_for_the_next_notice(

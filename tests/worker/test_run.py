@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tests.support.rows import ask, create_many, make_endpoint
-from tests.worker.conftest import Workers, wait_until
+from tests.worker.conftest import PATIENCE_S, Workers, wait_until
 from webapp.models import Host, Run, RunStep, WebhookDelivery
 
 
@@ -81,7 +81,7 @@ def test_sigterm_finishes_the_run_and_leaves_nothing(
     wait_until(workers.flag("entered").exists)
     process.terminate()
     workers.flag("wait").unlink()
-    assert process.wait(15) == 0
+    assert process.wait(PATIENCE_S) == 0
     assert states() == {"succeeded": 1}
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert str(workers.home) not in listed

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tests.support.rows import make_database, make_operation, make_user
-from tests.worker.conftest import Workers, wait_until
+from tests.worker.conftest import PATIENCE_S, Workers, wait_until
 from webapp.models import Host
 from webapp.services import doorbell
 from webapp.worker.environment import passes
@@ -93,7 +93,7 @@ def test_no_secret_leaves_the_private_folder(
         workers.flag("wait").unlink()
         wait_until(lambda: states() == {"succeeded": 2, "failed": 1})
         process.terminate()
-        process.wait(15)
+        process.wait(PATIENCE_S)
     assert seen == []
     assert CANARY not in workers.log.read_text()
     assert files_with_canary(workers.home) == []

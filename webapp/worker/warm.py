@@ -11,7 +11,7 @@ import structlog
 
 from webapp.worker import environment
 
-READY_TIMEOUT_S = 5.0
+READY_TIMEOUT_S = 20.0  # a second on an idle machine; without the server each run costs that second
 LONGEST_PATH = 100  # of a unix socket: 107 bytes, with some room
 
 log = structlog.get_logger(__name__)
