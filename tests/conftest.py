@@ -3,6 +3,7 @@
 pytest_plugins = [
     "tests.support.control",
     "tests.support.dataplane",
+    "tests.support.distribution",
     "tests.support.passwords",
     "tests.worker.fixtures",
 ]

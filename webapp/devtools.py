@@ -7,6 +7,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -43,57 +45,101 @@ def environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": str(CHECKOUT), "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")}
 
 
-def step(name: str, command: list[str], more: Mapping[str, str] = MappingProxyType({})) -> bool:
+@dataclass(frozen=True)
+class Outcome:
+    """How one check went."""
+
+    name: str
+    code: int
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        return self.code == 0
+
+    def __str__(self) -> str:
+        word = click.style("ok", fg="green") if self.ok else click.style(f"failed ({self.code})", fg="red")
+        return f"── {self.name}: {word}, {self.seconds:.0f} s"
+
+
+def step(name: str, command: list[str], more: Mapping[str, str] = MappingProxyType({})) -> Outcome:
     """Run one check, say how it went and how long it took."""
     click.secho(f"── {name}", bold=True)
     started = time.monotonic()
     code = subprocess.run(command, cwd=CHECKOUT, env=environment() | dict(more), check=False).returncode
-    word = click.style("ok", fg="green") if code == 0 else click.style(f"failed ({code})", fg="red")
-    click.echo(f"── {name}: {word}, {time.monotonic() - started:.0f} s")
-    return code == 0
+    outcome = Outcome(name, code, time.monotonic() - started)
+    click.echo(outcome)
+    return outcome
+
+
+def quiet(name: str) -> tuple[Outcome, str]:
+    """Run one of the lints and keep what it prints."""
+    started = time.monotonic()
+    pipe = subprocess.PIPE
+    ended = subprocess.run(
+        LINTS[name], cwd=CHECKOUT, env=environment(), stdout=pipe, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    return Outcome(name, ended.returncode, time.monotonic() - started), ended.stdout
 
 
 def lint() -> bool:
-    """Style, types, import contracts, security, YAML and Ansible; all run, also after a failure."""
-    outcomes = [step(name, command) for name, command in LINTS.items()]
+    """Style, types, import contracts, security, YAML and Ansible; all run, also after a failure, beside each other."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        outcomes = []
+        for outcome, printed in pool.map(quiet, LINTS):
+            click.echo(f"{printed}{outcome}")
+            outcomes.append(outcome.ok)
     return all(outcomes)
 
 
 def pytest(*arguments: str) -> list[str]:
-    return [PYTHON, "-m", "pytest", *arguments]
+    """One process more than there are cores: tests wait for others about a third of their time."""
+    processes = str(min(6, (os.cpu_count() or 1) + 1))
+    return [PYTHON, "-m", "pytest", "--durations=10", "--durations-min=1", "-n", processes, *arguments]
+
+
+def fast() -> list[Outcome]:
+    return [step("fast tests", pytest("--dist", "worksteal", "-m", FAST))]
+
+
+def slow() -> list[Outcome]:
+    """Stacks, sites and fleets, each in one process (tests/support/distribution.py)."""
+    command = pytest("--dist", "loadscope", "--no-loadscope-reorder", "-m", "slow or browser or stack")
+    return [step("stacks, browser and slow tests", command)]
+
+
+def linted() -> list[Outcome]:
+    started = time.monotonic()
+    return [Outcome("lint", int(not lint()), time.monotonic() - started)]
 
 
 def test(tier: str) -> bool:
     """Tier `fast` (lint and the fast tests), `all`, or `scenarios`; the fast ones first: a mistake is told early."""
     if tier == "scenarios":
-        return fleet_is_possible() and scenarios(SCENARIOS)
+        return fleet_is_possible() and told([lambda: scenarios(SCENARIOS)])
     need_pgbouncer()
-    processes = str(min(4, os.cpu_count() or 1))
-    steps: list[Callable[[], bool]] = [
-        lint,
-        lambda: step("fast tests", pytest("-n", processes, "-m", FAST)),
-    ]
+    steps = [linted, fast]
     if tier == "all":
         need_browser()
-        steps += [
-            lambda: step(
-                "slow and browser tests",
-                pytest("-n", processes, "--dist", "loadfile", "-m", "(slow or browser) and not stack"),
-            ),
-            lambda: step("whole stacks", pytest("-m", "stack")),
-            *([lambda: scenarios(SCENARIOS_OF_ALL)] if fleet_is_possible() else []),
-        ]
-    outcomes = [check() for check in steps]
-    return all(outcomes)
+        steps += [slow, *([lambda: scenarios(SCENARIOS_OF_ALL)] if fleet_is_possible() else [])]
+    return told(steps)
 
 
-def scenarios(names: tuple[str, ...]) -> bool:
+def told(steps: list[Callable[[], list[Outcome]]]) -> bool:
+    """Run all, also after a failure, and say in the end how each went."""
+    outcomes = [outcome for check in steps for outcome in check()]
+    click.secho("── altogether", bold=True)
+    click.echo("\n".join(map(str, outcomes)))
+    return all(outcome.ok for outcome in outcomes)
+
+
+def scenarios(names: tuple[str, ...]) -> list[Outcome]:
     """Molecule scenarios, one after the other: real hosts, made by the production roles."""
     with tempfile.TemporaryDirectory(prefix="dbhost-scenarios-") as home:
-        return all([scenario(name, Path(home)) for name in names])  # noqa: C419  # each, also after a failure
+        return [scenario(name, Path(home)) for name in names]
 
 
-def scenario(name: str, home: Path) -> bool:
+def scenario(name: str, home: Path) -> Outcome:
     """One scenario in a folder of this run's own, so that molecule takes nothing of an earlier one for granted."""
     own = {SCENARIO_HOME: str(home), "MOLECULE_EPHEMERAL_DIRECTORY": str(home / f"{name}-molecule")}
     return step(f"scenario {name}", [str(Path(PYTHON).with_name("molecule")), "test", "-s", name], own)
