@@ -11,7 +11,7 @@ import click
 import yaml
 
 from webapp import inventory_files
-from webapp.cli_session import control_session
+from webapp.cli.session import control_session
 from webapp.config import settings
 from webapp.embedded.environment import CHECKOUT, Stack, load
 from webapp.models import Host

@@ -2,7 +2,7 @@
 
 from click.testing import CliRunner, Result
 
-from webapp.cli import main
+from webapp.cli.main import main
 
 
 def run(group: str, *words: str, typed: str | None = None) -> Result:

@@ -9,8 +9,8 @@ from werkzeug.test import TestResponse
 
 from tests.api.conftest import Caller, Make, problem
 from tests.api.worker import ScriptedWorker
-from webapp.api_client import CONFLICT
-from webapp.cli_allowlist import allowlist
+from webapp.cli.allowlist import allowlist
+from webapp.cli.api_client import CONFLICT
 from webapp.models import Database
 
 OFFICE = {"cidr": "203.0.113.0/24", "label": "Office"}

@@ -10,7 +10,7 @@ from flask import Flask
 from tests.api.commands import run
 from tests.api.conftest import Caller, Make
 from tests.api.worker import ScriptedWorker
-from webapp import api_client
+from webapp.cli import api_client
 from webapp.models import Database
 
 
@@ -62,7 +62,7 @@ def test_more_than_a_page(logged_in: str, alice: Caller, make_database: Make, mo
     names = {f"db-{number}" for number in range(3)}
     for name in names:
         make_database(alice, name)
-    monkeypatch.setattr("webapp.cli_client.PAGE", 2)
+    monkeypatch.setattr("webapp.cli.client.PAGE", 2)
     assert {row["name"] for row in json.loads(run("databases", "list", "--json").stdout)} == names
 
 
@@ -70,7 +70,7 @@ def test_later_than_the_server_waits(
     url: str, app: Flask, logged_in: str, idle_worker: ScriptedWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app.extensions["dbhost"].settings.wait_timeout_s = 0.05
-    monkeypatch.setattr("webapp.cli_client.POLL_S", 0.05)
+    monkeypatch.setattr("webapp.cli.client.POLL_S", 0.05)
     timer = threading.Timer(0.5, idle_worker.play_once)
     timer.start()
     made = run("databases", "create", "shop", "--json")

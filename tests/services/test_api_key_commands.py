@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from webapp.cli import main
+from webapp.cli.main import main
 from webapp.config import settings
 from webapp.models import ApiKey, AuditEvent
 from webapp.services import api_keys

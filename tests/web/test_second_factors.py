@@ -11,7 +11,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from tests.web.conftest import Browser, Outbox
-from webapp.cli import main
+from webapp.cli.main import main
 from webapp.models import AuditEvent, OneTimeToken, RecoveryCode, TotpSecret
 
 SECRET = re.compile(r'<p class="mono">([A-Z2-7]{32})</p>')

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from webapp.api_client import NOT_FOUND, ApiClient, ApiError
-from webapp.cli_client import as_json, carry_out, database, open_client, print_columns, show_result
+from webapp.cli.api_client import NOT_FOUND, ApiClient, ApiError
+from webapp.cli.client import as_json, carry_out, database, open_client, print_columns, show_result
 
 LEVELS = click.Choice(["admin", "developer", "viewer"])
 email = click.argument("email")

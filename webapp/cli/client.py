@@ -9,7 +9,16 @@ from typing import Any
 import click
 from rich.console import Console
 
-from webapp.api_client import FAILED, ApiClient, ApiError, Login, credentials_file, current_login, default_url, store
+from webapp.cli.api_client import (
+    FAILED,
+    ApiClient,
+    ApiError,
+    Login,
+    credentials_file,
+    current_login,
+    default_url,
+    store,
+)
 
 POLL_S = 0.25
 PAGE = 100

@@ -6,8 +6,8 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
-from webapp.cli_client import print_columns
-from webapp.cli_session import as_json, control_session, show
+from webapp.cli.client import print_columns
+from webapp.cli.session import as_json, control_session, show
 from webapp.models import ApiKey, User
 from webapp.services import api_keys, users
 from webapp.services.actors import operator

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from webapp.api_client import ApiClient
-from webapp.cli_client import as_json, carry_out, database, open_client, print_columns
+from webapp.cli.api_client import ApiClient
+from webapp.cli.client import as_json, carry_out, database, open_client, print_columns
 
 network = click.argument("cidr", metavar="CIDR")
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import yaml
 
-from webapp.cli_session import as_json, control_session, show
+from webapp.cli.session import as_json, control_session, show
 from webapp.embedded.environment import load
 from webapp.embedded.progress import Progress
 from webapp.services import host_changes, host_details, hosts

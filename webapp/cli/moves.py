@@ -2,7 +2,7 @@
 
 import click
 
-from webapp.cli_client import as_json, carry_out, database, open_client, show_database
+from webapp.cli.client import as_json, carry_out, database, open_client, show_database
 
 
 @click.command("move")

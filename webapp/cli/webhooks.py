@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from webapp.api_client import ApiClient
-from webapp.cli_client import as_json, open_client, print_columns, show_result
+from webapp.cli.api_client import ApiClient
+from webapp.cli.client import as_json, open_client, print_columns, show_result
 from webapp.services.webhooks import EVENTS
 
 endpoint = click.argument("endpoint", metavar="ID")

@@ -7,18 +7,19 @@ from dataclasses import asdict
 
 import click
 
-from webapp import cli_converge, database_admin
-from webapp.cli_allowlist import allowlist
-from webapp.cli_api_keys import api_key
-from webapp.cli_backups import backups, clone, deleted, undelete
-from webapp.cli_client import auth, databases
-from webapp.cli_embedded import commands as embedded_commands
-from webapp.cli_hosts import ensure_hosts, host
-from webapp.cli_members import invitations, members, transfer
-from webapp.cli_moves import move
-from webapp.cli_production import control_plane, release
-from webapp.cli_session import as_json, control_session, show
-from webapp.cli_webhooks import webhooks
+from webapp import database_admin
+from webapp.cli import converge as cli_converge
+from webapp.cli.allowlist import allowlist
+from webapp.cli.api_keys import api_key
+from webapp.cli.backups import backups, clone, deleted, undelete
+from webapp.cli.client import auth, databases
+from webapp.cli.embedded import commands as embedded_commands
+from webapp.cli.hosts import ensure_hosts, host
+from webapp.cli.members import invitations, members, transfer
+from webapp.cli.moves import move
+from webapp.cli.production import control_plane, release
+from webapp.cli.session import as_json, control_session, show
+from webapp.cli.webhooks import webhooks
 from webapp.config import settings
 from webapp.embedded.environment import load, use_embedded
 from webapp.gateways import mail as mail_gateway
@@ -145,7 +146,3 @@ for command in (
     webhooks,
 ):
     main.add_command(command)
-
-
-if __name__ == "__main__":
-    main()

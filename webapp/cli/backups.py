@@ -13,8 +13,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from webapp.api_client import NOT_FOUND, ApiClient, ApiError
-from webapp.cli_client import (
+from webapp.cli.api_client import NOT_FOUND, ApiClient, ApiError
+from webapp.cli.client import (
     as_json,
     carry_out,
     database,
