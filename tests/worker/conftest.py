@@ -49,6 +49,7 @@ class Workers:
         self.processes: list[subprocess.Popen[bytes]] = []
         # Not below *folder*, whose path is too long for the sockets that Ansible makes in it.
         self.temporary = tempfile.TemporaryDirectory(prefix="dbhost-worker-", ignore_cleanup_errors=True)
+        Path(self.temporary.name).chmod(0o711)  # PgBouncer proves files in it as an OS user of its own
         self.home.mkdir()
         self.pretend.mkdir()
 
