@@ -16,8 +16,9 @@ from ansible.plugins.action import ActionBase
 class ActionModule(ActionBase):
     """`phases` are the registered results, in order.
 
-    What a person's run changed is noted in the host's journal, below `state_dir`. Whoever keeps a record of their own
-    says so by DBHOST_RUN_RECORDED, and nothing is sent to the host then.
+    What a person's run changed is noted in the host's journal, below `state_dir`; without that, as for the control
+    plane's own database, it is not. Whoever keeps a record of their own says so by DBHOST_RUN_RECORDED, and nothing is
+    sent to the host then.
     """
 
     _supports_check_mode = True
@@ -45,10 +46,11 @@ class ActionModule(ActionBase):
     def _journal(self, databases: list[dict[str, Any]], task_vars: dict[str, Any]) -> list[str]:
         """Note what was changed; why it could not be noted."""
         told = [item for item in databases if item["changes"] or item["error"]]
-        if not told or self._task.check_mode or os.environ.get("DBHOST_RUN_RECORDED"):
+        state_dir = self._task.args.get("state_dir")
+        if not state_dir or not told or self._task.check_mode or os.environ.get("DBHOST_RUN_RECORDED"):
             return []
         arguments = {
-            "state_dir": self._task.args["state_dir"],
+            "state_dir": state_dir,
             "who": operator(),
             "playbook": "databases.yml",
             "databases": told,
