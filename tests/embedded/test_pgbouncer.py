@@ -1,5 +1,6 @@
 """Which PgBouncer is taken."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,16 @@ def test_private_headers_link_libevent_in_whole(tmp_path: Path) -> None:
     assert flags["LIBEVENT_LIBS"] == str(library)
     assert f"-L{library.parent}" in flags["LDFLAGS"]
     assert pgbouncer_source.header_flags(None) == {}
+
+
+@pytest.mark.slow
+def test_a_library_that_cannot_be_had_leaves_the_sources_to_come_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    listing = tmp_path / "bin/ldd"
+    listing.write_text("#!/bin/sh\necho '        libnobody.so.9 => not found'\n")
+    listing.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{listing.parent}:{os.environ['PATH']}")
+    packaged = pgbouncer_source.packaged_program(tmp_path)
+    assert packaged is None or packaged.exists()

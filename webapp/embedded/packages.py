@@ -9,7 +9,7 @@ from pathlib import Path
 
 from webapp.embedded.environment import StackError, postgres_bin
 
-# Debian and Ubuntu renamed some packages when time_t grew to 64 bits: the first name that apt knows is taken.
+# Releases name some packages differently: the first name that apt knows is taken.
 LIBRARY_PACKAGES = {
     "libssl.so.3": ("libssl3t64", "libssl3"),
     "libcrypto.so.3": ("libssl3t64", "libssl3"),
@@ -21,7 +21,7 @@ LIBRARY_PACKAGES = {
     "libreadline.so.8": ("libreadline8t64", "libreadline8"),
     "libz.so.1": ("zlib1g",),
     "libevent-2.1.so.7": ("libevent-2.1-7t64", "libevent-2.1-7"),
-    "libcares.so.2": ("libcares2",),
+    "libcares.so.2": ("libcares2", "libc-ares2"),
     "libpam.so.0": ("libpam0g",),
     "libsystemd.so.0": ("libsystemd0",),
     "libldap.so.2": ("libldap2",),

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from webapp.embedded import packages
@@ -91,7 +92,9 @@ def packaged_program(scratch: Path) -> Path | None:
         succeeds(["dpkg-deb", "--extract", str(package), str(folder / "root")], folder)
     program = folder / "root" / "usr" / "sbin" / "pgbouncer"
     if os.geteuid() == 0 and program.exists():
-        packages.install_missing([program])
+        # A library that cannot be had leaves a program that does not run: the sources come next.
+        with suppress(StackError):
+            packages.install_missing([program])
     return program if program.exists() else None
 
 
