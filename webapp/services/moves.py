@@ -74,7 +74,8 @@ def _ended(session: Session, operation: Operation) -> None:
     if not operation.attempt:
         return
     database.generation = session.scalars(select(GENERATIONS.next_value())).one()
-    kind = "database.stop" if database.desired_state == "stopped" else "database.start"
+    # A session that began while it was read-only stays so: whoever is there is cut off once.
+    kind = "database.stop" if database.desired_state == "stopped" else "database.restart"
     again = {"previous_state": database.desired_state, "previous_status": database.status}
     operations.enqueue(session, kind, database, SYSTEM, again)
 

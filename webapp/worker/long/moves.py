@@ -1,29 +1,49 @@
-"""Move a database: closed, dumped, restored and compared on the other host, switched, opened there, dropped last.
+"""Move a database: dumped, restored and compared on the other host, switched, opened there, dropped last.
 
-Until the switch, which is one transaction under the fence, the source has everything and is opened again whatever
-fails. After it only the new host counts: a later try goes on from there and never restores again.
+Its clients go on reading until all of it has arrived. Then it is closed, and goes only if nothing was written since the
+dump; where something was, it is dumped again, closed. Until the switch, which is one transaction under the fence, the
+source has everything and is opened again whatever fails. After it only the new host counts: a later try goes on from
+there and never restores again.
 """
 
 import uuid
 from contextlib import suppress
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from webapp.models import Backup, Database, Host, Operation
+from webapp.models.databases import GENERATIONS
 from webapp.services import backups, moves
+from webapp.worker import desired
 from webapp.worker.long import database_kinds, dumps, restores
-from webapp.worker.long.job import Done, LongJob, Refused
-from webapp.worker.report import AGENT_ERROR, Failure
+from webapp.worker.long.job import Done, LongJob, Refused, report_of
+from webapp.worker.report import AGENT_ERROR, Failure, ItemError
 
+REPORT = "Report the activity"
 GONE = Failure(AGENT_ERROR, "The host to move to is not there any more.", retryable=False)
+CLOSED_PLAYS = ("databases.yml", "backup.yml", "databases.yml", "restore.yml")
+READ_ONLY_PLAYS = (*CLOSED_PLAYS, "databases.yml", "activity.yml")
+
+
+class Activity(BaseModel):
+    """What the host says of the writes in a database: a fingerprint of them, and how many sessions might write more."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    activity: str | None = None
+    sessions: int | None = None
+    error: ItemError | None = None
 
 
 def move(job: LongJob) -> Done:
     """The whole move. Every step may be the last before a crash; a later try finds out where it was."""
     source, target = job.operation.host, _host(job, job.operation.params["target_id"])
     database = job.operation.database
-    job.expect(*([database_kinds.PLAYBOOK] * 4), "backup.yml", "restore.yml")
+    _begin_anew(job, database)
+    job.expect(database_kinds.PLAYBOOK, database_kinds.PLAYBOOK)
     changes: list[str] = []
     if not _params(job)["moved"]:
         changes += _bring_over(job, database, source, target)
@@ -33,12 +53,38 @@ def move(job: LongJob) -> Done:
     return Done([*_told(source, target), *changes], lambda session: _record(session, job, database))
 
 
+def _begin_anew(job: LongJob, database: Database) -> None:
+    """A generation for each try: hosts refuse what an earlier one may still send, and cut clients once for each."""
+    with dumps.fenced(job) as session:
+        database.generation = session.scalars(select(GENERATIONS.next_value())).one()
+        session.get_one(Database, database.id).generation = database.generation
+        session.get_one(Operation, job.operation.id).generation = database.generation
+
+
 def _bring_over(job: LongJob, database: Database, source: Host, target: Host) -> list[str]:
-    changes = database_kinds.converge(job, database, "closed", host=source, expected=True)
-    backup = dumps.make(job, _dump_of_now(job, database, reopened=bool(changes)), expected=True)
-    changes += database_kinds.converge(job, database, "closed", host=target, expected=True)
+    """All of it on *target*; closed on both."""
+    if desired.state(database) != "present" or _params(job).get("written_to"):
+        job.expect(*CLOSED_PLAYS)
+        changes = database_kinds.converge(job, database, "closed", host=source, expected=True)
+        if _dump(job).state == "available" and not _is_as_dumped(job, database, source):
+            _plan_another(job, database)
+        return changes + _copy(job, database, target, expected=True)
+    job.expect(*READ_ONLY_PLAYS)
+    changes = database_kinds.make_read_only(job, database, expected=True)
+    changes += _copy(job, database, target, expected=True)
+    changes += database_kinds.converge(job, database, "closed", host=source, expected=True)
+    if not _is_as_dumped(job, database, source, expected=True):
+        _plan_another(job, database)
+        changes += _copy(job, database, target)
+    return changes
+
+
+def _copy(job: LongJob, database: Database, target: Host, *, expected: bool = False) -> list[str]:
+    """A dump of it in a closed database on *target*, compared."""
+    backup = dumps.make(job, _params(job)["backup_id"], expected=expected)
+    changes = database_kinds.converge(job, database, "closed", host=target, expected=expected)
     try:
-        restored = _restore(job, database, backup, target)
+        restored = _restore(job, database, backup, target, expected=expected)
     except Refused:
         with suppress(Refused):  # what failed is the reason to be told, not the clearing up
             database_kinds.converge(job, database, "absent", host=target)
@@ -46,24 +92,35 @@ def _bring_over(job: LongJob, database: Database, source: Host, target: Host) ->
     return [*changes, f"Dump {backup.filename}", *restored.changes]
 
 
-def _restore(job: LongJob, database: Database, backup: Backup, target: Host) -> restores.Restored:
+def _restore(job: LongJob, database: Database, backup: Backup, target: Host, *, expected: bool) -> restores.Restored:
     where = restores.of_backup(job, backup, target)
-    restored = restores.restore(job, database, target, "new", where, backup.manifest, expected=True)
+    restored = restores.restore(job, database, target, "new", where, backup.manifest, expected=expected)
     if restored.matches is not True:
         raise Refused(Failure(AGENT_ERROR, "What arrived was not compared with what was sent.", retryable=True))
     return restored
 
 
-def _dump_of_now(job: LongJob, database: Database, *, reopened: bool) -> str:
-    """The backup to make; another one when the database was open since an earlier try's dump."""
-    backup_id: str = _params(job)["backup_id"]
-    if not reopened or dumps.load_backup(job, backup_id).state != "available":
-        return backup_id
+def _is_as_dumped(job: LongJob, database: Database, source: Host, *, expected: bool = False) -> bool:
+    """Whether nothing was written on *source*, which is closed, since the dump's snapshot."""
+    asked = {"tenant_activity": {"name": database.name}}
+    outcome = job.play("activity.yml", source.name, asked, expected=expected)
+    found = report_of(outcome, REPORT, "activity", Activity)
+    if found.error is not None:
+        raise Refused(found.error.failure)
+    dumped = (_dump(job).manifest or {}).get("activity")
+    return found.sessions == 0 and found.activity is not None and found.activity == dumped
+
+
+def _dump(job: LongJob) -> Backup:
+    return dumps.load_backup(job, _params(job)["backup_id"])
+
+
+def _plan_another(job: LongJob, database: Database) -> None:
+    """Somebody wrote to it since the dump: another one is made, and its clients are out meanwhile."""
     with dumps.fenced(job) as session:
         planned = backups.plan_backup(session, session.get_one(Database, database.id), "safety")
         operation = session.get_one(Operation, job.operation.id)
-        operation.params = {**operation.params, "backup_id": str(planned.id)}
-        return str(planned.id)
+        operation.params = {**operation.params, "backup_id": str(planned.id), "written_to": True}
 
 
 def _switch(job: LongJob, database: Database, target: Host) -> None:
