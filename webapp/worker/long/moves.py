@@ -16,14 +16,18 @@ from sqlalchemy.orm import Session
 
 from webapp.models import Backup, Database, Host, Operation
 from webapp.models.databases import GENERATIONS
-from webapp.services import backups, moves
+from webapp.services import backups, copies, moves
 from webapp.worker import desired
 from webapp.worker.long import database_kinds, dumps, restores
-from webapp.worker.long.job import Done, LongJob, Refused, report_of
+from webapp.worker.long.job import Done, LongJob, Refused, Unreachable, report_of
 from webapp.worker.report import AGENT_ERROR, Failure, ItemError
+from webapp.worker.retries import UNREACHABLE
 
 REPORT = "Report the activity"
 GONE = Failure(AGENT_ERROR, "The host to move to is not there any more.", retryable=False)
+CUT_OFF = Failure(UNREACHABLE, "A host could not be reached. The database stays where it is.", retryable=False)
+# It is asked for again; until then it must not hold up the database's backups.
+AWAY = Failure(UNREACHABLE, "The host that has the copy cannot be reached; it is tried again later.", retryable=False)
 CLOSED_PLAYS = ("databases.yml", "backup.yml", "databases.yml", "restore.yml")
 READ_ONLY_PLAYS = (*CLOSED_PLAYS, "databases.yml", "activity.yml")
 
@@ -42,20 +46,44 @@ def move(job: LongJob) -> Done:
     """The whole move. Every step may be the last before a crash; a later try finds out where it was."""
     source, target = job.operation.host, _host(job, job.operation.params["target_id"])
     database = job.operation.database
-    _begin_anew(job, database)
+    _begin_anew(job, database, target)
     job.expect(database_kinds.PLAYBOOK, database_kinds.PLAYBOOK)
     changes: list[str] = []
     if not _params(job)["moved"]:
-        changes += _bring_over(job, database, source, target)
-        _switch(job, database, target)
+        changes += _bring_over_or_give_up(job, database, source, target)
+        _switch(job, database, source, target)
     changes += database_kinds.converge(job, database, host=target, expected=True)
-    changes += database_kinds.converge(job, database, "absent", host=source, expected=True)
-    return Done([*_told(source, target), *changes], lambda session: _record(session, job, database))
+    changes += database_kinds.drop(job, database, source, database.name, expected=True)
+    return Done([*_told(source, target), *changes], lambda session: _record(session, job, database, source))
 
 
-def _begin_anew(job: LongJob, database: Database) -> None:
+def drop_copy(job: LongJob) -> Done:
+    """What a move left on the operation's host goes, unless the database has moved back there since."""
+    database, host = job.operation.database, job.operation.host
+    with job.sessions() as session:
+        name = copies.name_of(session, database.id, host.id)
+    if name is None:
+        return Done()
+    try:
+        changes = database_kinds.drop(job, database, host, name)
+    except Unreachable:
+        raise Refused(AWAY) from None
+    return Done(changes, lambda session: copies.forget(session, database.id, host.id))
+
+
+def _bring_over_or_give_up(job: LongJob, database: Database, source: Host, target: Host) -> list[str]:
+    """Nobody can write meanwhile: rather than wait for a host that is away, the source is opened again."""
+    try:
+        return _bring_over(job, database, source, target)
+    except Unreachable:
+        raise Refused(CUT_OFF) from None
+
+
+def _begin_anew(job: LongJob, database: Database, target: Host) -> None:
     """A generation for each try: hosts refuse what an earlier one may still send, and cut clients once for each."""
     with dumps.fenced(job) as session:
+        if not _params_of(session, job)["moved"]:
+            copies.note(session, database, target.id)
         database.generation = session.scalars(select(GENERATIONS.next_value())).one()
         session.get_one(Database, database.id).generation = database.generation
         session.get_one(Operation, job.operation.id).generation = database.generation
@@ -87,7 +115,7 @@ def _copy(job: LongJob, database: Database, target: Host, *, expected: bool = Fa
         restored = _restore(job, database, backup, target, expected=expected)
     except Refused:
         with suppress(Refused):  # what failed is the reason to be told, not the clearing up
-            database_kinds.converge(job, database, "absent", host=target)
+            database_kinds.drop(job, database, target, database.name)
         raise
     return [*changes, f"Dump {backup.filename}", *restored.changes]
 
@@ -123,15 +151,18 @@ def _plan_another(job: LongJob, database: Database) -> None:
         operation.params = {**operation.params, "backup_id": str(planned.id), "written_to": True}
 
 
-def _switch(job: LongJob, database: Database, target: Host) -> None:
+def _switch(job: LongJob, database: Database, source: Host, target: Host) -> None:
     """From here on the database is on *target*, where all of it was just proven to be."""
     with dumps.fenced(job) as session:
         session.get_one(Database, database.id).host_id = target.id
+        copies.forget(session, database.id, target.id)
+        copies.note(session, database, source.id)
         operation = session.get_one(Operation, job.operation.id)
         operation.params = {**operation.params, "moved": True}
 
 
-def _record(session: Session, job: LongJob, database: Database) -> None:
+def _record(session: Session, job: LongJob, database: Database, source: Host) -> None:
+    copies.forget(session, database.id, source.id)
     row = session.get_one(Database, database.id)
     row.status, row.applied_generation = _params_of(session, job)["previous_status"], database.generation
 
