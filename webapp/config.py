@@ -66,6 +66,13 @@ class Settings(BaseSettings):
     github_url: str = "https://github.com"
     google_client_id: str | None = None
     google_client_secret: SecretStr | None = None
+    saml_issuer: str | None = None
+    saml_url: str | None = None
+    saml_certificate_file: Path | None = None
+    saml_name: str = "single sign-on"
+    saml_email_attribute: str | None = None
+    saml_trust: Literal["all", "none"] = "none"
+    saml_sign_up: bool = True
     user_sync_secret: SecretStr | None = None
     user_sync_issuer: str | None = None
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from tests.fleet.support import Machine
-from tests.support.stack import Stack
+from tests.support.stack import CHECKOUT, Stack
 from webapp import release
 from webapp.fleet import Fleet
 from webapp.fleet.fleet import IMAGES_VARIABLE
@@ -32,7 +32,8 @@ def home(scenario: str) -> Path:
 
 
 def fleet(scenario: str) -> Fleet:
-    return Fleet(home(scenario), images=IMAGES)
+    """Of the scenario `databases` alone the hosts are bare at first: there the roles install their packages."""
+    return Fleet(home(scenario), images=IMAGES, with_packages=scenario != "databases")
 
 
 def stack(scenario: str) -> Stack:
@@ -40,7 +41,8 @@ def stack(scenario: str) -> Stack:
     ports = home(scenario).parent / f"{scenario}-{FILES['ports']}"
     made = Stack(home(scenario), json.loads(ports.read_text())) if ports.exists() else Stack(home(scenario))
     ports.write_text(json.dumps(made.ports))
-    made.env[IMAGES_VARIABLE] = str(IMAGES)
+    plans = CHECKOUT / "tests/scenarios" / scenario / "plans.toml"
+    made.env |= {IMAGES_VARIABLE: str(IMAGES), "DBHOST_PLANS_FILE": str(plans), "DBHOST_SAMPLE_EVERY_S": "5"}
     return made
 
 

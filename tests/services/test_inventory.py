@@ -37,6 +37,15 @@ def test_groups_and_variables(session: Session, key_file: Path) -> None:
     assert (variables["postgres_memory_max_mb"], variables["agent_authorized_keys"]) == (512, ["PUBLIC"])
 
 
+def test_a_host_of_its_own_name_gets_a_certificate_for_it(session: Session) -> None:
+    """Caddy asks for it by `pgbouncer_public_host`, and is reached by the ports that role hardening then opens."""
+    given = HostSpec("db9", "192.0.2.9", (KEY,), public_host="db9.example.net", variables={"caddy_issuer": "acme"})
+    host = host_changes.begin_enrolment(session, SYSTEM, given)
+    made = inventory.variables(host, Login("dbhost-agent", Path("pinned")), "PUBLIC")
+    assert (made["pgbouncer_public_host"], made["caddy_issuer"]) == ("db9.example.net", "acme")
+    assert "hardening_open_ports" not in made
+
+
 def test_files_for_the_agent_hold_pinned_keys_and_no_secret(session: Session, key_file: Path, tmp_path: Path) -> None:
     host = host_changes.begin_enrolment(session, SYSTEM, HostSpec("db9", "192.0.2.9", (KEY,), ssh_port=2222))
     made = inventory_files.for_agent(tmp_path / "made", [host], key_file)

@@ -166,8 +166,10 @@ RULES: dict[str, Rule] = {
     "POST accounts.reset_password": NO_LINK,
     "GET accounts.change_email_form": NO_LINK,
     "POST accounts.change_email": NO_LINK,
-    **{f"GET federation.{name}": everybody(404) for name in ("start oidc", "start github", "start google")},
-    **{f"GET federation.{name}": everybody(404) for name in ("back oidc", "back github", "back google")},
+    **{f"GET federation.start {name}": everybody(404) for name in ("oidc", "github", "google", "saml")},
+    **{f"GET federation.back {name}": everybody(404) for name in ("oidc", "github", "google", "saml")},
+    "GET saml.metadata": everybody(404),
+    "POST saml.take": everybody(404),
     "GET passkeys.create_options": (200, 200, 200, 200, 200, 200, 403, 401, 401, 401),
     "GET passkeys.sign_options": everybody(200),
     "GET second_step.form": everybody("sign-in"),
@@ -178,6 +180,9 @@ RULES: dict[str, Rule] = {
     "GET pages.home": everybody(302),
     "GET pages.ca_certificate": everybody(404),
 }
+
+# An identity provider's page sends it, from its own site; what counts is the signature.
+WITHOUT_TOKEN = {"POST saml.take"}
 
 FORMS: dict[str, dict[str, Any]] = {
     "databases.create": {"display_name": "Fresh"},

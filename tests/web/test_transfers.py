@@ -124,3 +124,26 @@ def test_it_wants_a_recent_sign_in(app: Flask, alice: Browser, shop: Database, m
     path = f"/databases/{shop.id}/transfer"
     assert alice.get(path).headers["Location"].startswith("/confirm")
     assert alice.post(path, email="bob@example.com").headers["Location"].startswith("/confirm")
+
+
+def test_the_new_owner_is_not_told_where_the_old_one_was(
+    session: Session, alice: Browser, bob: Browser, root: Browser, shop: Database
+) -> None:
+    def rename(browser: Browser, address: str) -> None:
+        browser.client.environ_base["REMOTE_ADDR"] = address
+        assert browser.post(f"/databases/{shop.id}/rename", display_name=address[-1]).status_code == 303
+
+    rename(alice, "198.51.100.7")
+    assert "198.51.100.7" in alice.page("/activity")
+    assert offer(alice, shop) == 303
+    assert take_over(session, bob) == 303
+    rename(alice, "198.51.100.8")
+    rename(bob, "198.51.100.9")
+
+    page = bob.page("/activity")
+    assert "alice@example.com</strong> offered to hand over" in page
+    assert "198.51.100.7" not in page + bob.page(f"/databases/{shop.id}")
+    assert "198.51.100.8" in page
+    assert "198.51.100.9" in page
+    assert "198.51.100.7" in alice.page("/activity")
+    assert "198.51.100.7" in root.page("/activity")

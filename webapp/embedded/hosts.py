@@ -24,7 +24,7 @@ def known(stack: Stack) -> list[FleetHost]:
 
 def up(stack: Stack, count: int, progress: Progress) -> list[FleetHost]:
     """Have *count* hosts, made database hosts by playbooks/host.yml, with a way in for the worker."""
-    fleet = Fleet(stack.home, progress=progress.detail)
+    fleet = Fleet(stack.home, with_packages=True, progress=progress.detail)
     stack.home.mkdir(parents=True, exist_ok=True)
     with progress.step(f"Boot {count} hosts"):
         hosts = fleet.up(count)

@@ -37,6 +37,7 @@ CA_NAME = "ca.crt"
 SYSTEM_ROOTS = "system"
 CERTIFICATE = "pgbouncer_tls_cert_source"
 CERTIFICATE_KEY = "pgbouncer_tls_key_source"
+CADDY = "caddy_issuer"
 REPORT = re.compile(r"^ok: \[(?P<host>[^\]]+)\] => (?P<result>\{.*\})$")
 
 
@@ -97,12 +98,12 @@ def prove_login(operator: Operator, spec: HostSpec, folder: Path) -> str:
 
 def complete(around: Surroundings, spec: HostSpec, came_from: str) -> HostSpec:
     """*spec* with what this installation adds: where the worker comes from, whether its backups are encrypted, and a
-    certificate of its own authority.
+    certificate of its own authority, unless the operator brings one or has the host get its own.
     """
     added: dict[str, Any] = {"agent_allowed_from": [came_from]}
     if settings().backup_age_recipients:
         added["agent_backups_encrypted"] = True
-    is_ours = around.authority is not None and CERTIFICATE not in spec.variables
+    is_ours = around.authority is not None and not {CERTIFICATE, CADDY} & set(spec.variables)
     if around.authority is not None and is_ours:
         names = list(dict.fromkeys([spec.name, spec.address, spec.public_host or spec.address]))
         certificates.ensure_one(around.authority, around.certificates, spec.name, names)

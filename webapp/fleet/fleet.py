@@ -40,10 +40,16 @@ def _silent(_sentence: str) -> None:
 class Fleet:
     """The hosts of one DBHOST_HOME. Every verb may be repeated, and holds the fleet's lock while it works."""
 
-    def __init__(self, home: Path, *, images: Path | None = None, progress: Progress = _silent) -> None:
-        """*images* may be shared between fleets; by default DBHOST_FLEET_IMAGES, or a folder of this fleet's own."""
+    def __init__(
+        self, home: Path, *, images: Path | None = None, with_packages: bool = False, progress: Progress = _silent
+    ) -> None:
+        """*images* may be shared between fleets; by default DBHOST_FLEET_IMAGES, or a folder of this fleet's own.
+
+        *with_packages*: new hosts begin with what the roles would install, and not as bare as a rented server.
+        """
         self.names = FleetNames(home.resolve() / "fleet")
         self.images = (images or Path(os.environ.get(IMAGES_VARIABLE) or self.folder / "images")).resolve()
+        self.with_packages = with_packages
         self.progress = progress
 
     @property
@@ -148,7 +154,7 @@ class Fleet:
 
     def _switch_on(self, known: Record, machines: list[Machine]) -> None:
         """Start those that do not run, all at once, then wait for each."""
-        base = foundation.ensure(self.names, self.images, known, self.progress)
+        base = foundation.ensure(self.names, self.images, known, self.progress, with_packages=self.with_packages)
         for machine in machines:
             if not machine.is_running():
                 self.progress(f"Starting {machine.hostname}")

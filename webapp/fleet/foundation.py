@@ -14,7 +14,7 @@ from webapp.fleet.record import Record
 PACKAGES = "packages"  # beside the images, so that fleets that share those share them too
 
 
-def ensure(names: FleetNames, images: Path, known: Record, progress: Progress) -> Path:
+def ensure(names: FleetNames, images: Path, known: Record, progress: Progress, *, with_packages: bool) -> Path:
     """Make or start what all hosts share. Returns the image for new hosts."""
     keys.ensure_key(names.admin_key_file, "dbhost-admin")
     keys.ensure_key(names.worker_key_file, "dbhost-worker")
@@ -22,7 +22,7 @@ def ensure(names: FleetNames, images: Path, known: Record, progress: Progress) -
     cache, store = names.folder / "packages", images / PACKAGES
     packages_proxy.ensure_running(cache, f"{names.cgroup}/packages", known.bridge_address, store)
     proxy_url = packages_proxy.url(known.bridge_address)
-    return image.ensure_image(images, f"{names.cgroup}/image", proxy_url, progress)
+    return image.ensure_image(images, f"{names.cgroup}/image", proxy_url, progress, with_packages=with_packages)
 
 
 def ensure_disk(machine: Machine, known: Record, base: Path) -> None:

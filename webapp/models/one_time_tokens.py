@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from webapp.models.base import Base, CreatedAt, Id, one_of
 from webapp.models.users import User
 
-PURPOSES = ("sign_up", "reset_password", "change_email", "second_factor", "passkey")
+PURPOSES = ("sign_up", "reset_password", "change_email", "second_factor", "passkey", "saml_request", "saml_answer")
 
 
 class OneTimeToken(Base):

@@ -1,8 +1,10 @@
 """The audit log: written with the change it tells of, never edited."""
 
+import uuid
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from webapp.models import AuditEvent, Database, Operation
@@ -60,3 +62,22 @@ def list_events(session: Session, actor: Actor, *, page: int = 1, limit: int = 5
         owned = select(Database.id).where(Database.owner_id == user_id)
         query = query.where((AuditEvent.actor_user_id == user_id) | AuditEvent.database_id.in_(owned))
     return paginate(session, query, page=page, limit=limit)
+
+
+def with_address(session: Session, actor: Actor, events: Sequence[AuditEvent]) -> set[int]:
+    """The ids of *events* whose address the actor may know.
+
+    Where the people of an earlier owner were is none of a new owner's business, after a database was handed over.
+    """
+    if actor.sees_everything:
+        return {event.id for event in events}
+    user_id = actor.user.id if actor.user else None
+    handed_over = _handed_over(session, {event.database_id for event in events})
+    return {e.id for e in events if e.actor_user_id == user_id or e.id > handed_over.get(e.database_id, 0)}
+
+
+def _handed_over(session: Session, database_ids: set[uuid.UUID | None]) -> dict[uuid.UUID | None, int]:
+    """The event by which each of the databases got its owner, of those that were handed over."""
+    query = select(AuditEvent.database_id, func.max(AuditEvent.id).label("last")).group_by(AuditEvent.database_id)
+    query = query.where(AuditEvent.action == "database.hand_over", AuditEvent.database_id.in_(database_ids))
+    return {row.database_id: row.last for row in session.execute(query)}

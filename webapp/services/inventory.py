@@ -88,10 +88,9 @@ def variables(host: Host, login: Login, worker_key: str) -> dict[str, Any]:
         "ansible_port": host.ssh_port,
         **login.variables(),
         **PRODUCTION,
-        "pgbouncer_public_host": host.address,
+        "pgbouncer_public_host": host.public_host or host.address,
         "pgbouncer_port": host.pgbouncer_port,
         "hardening_ssh_port": host.ssh_port,
-        "hardening_open_ports": [host.pgbouncer_port],
         "agent_authorized_keys": [worker_key] if worker_key else [],
         **host.variables,
     }

@@ -18,6 +18,8 @@ LIFETIMES = {
     "change_email": timedelta(hours=1),
     "second_factor": timedelta(minutes=10),
     "passkey": timedelta(minutes=5),
+    "saml_request": timedelta(minutes=30),
+    "saml_answer": timedelta(minutes=2),
 }
 KEPT = timedelta(days=1)
 

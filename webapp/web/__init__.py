@@ -29,6 +29,7 @@ from webapp.web import (
     passkey_sign_in,
     passkeys,
     providers,
+    saml,
     second_step,
     security,
     security_settings,
@@ -92,5 +93,5 @@ def register(app: Flask) -> None:
     formatting.register(app)
     providers.register(app)
     app.jinja_env.globals["passkeys_possible"] = lambda: passkeys.party() is not None
-    for blueprint in (*SIGNED_IN, *SIGNED_OUT, pages.blueprint):
+    for blueprint in (*SIGNED_IN, *SIGNED_OUT, pages.blueprint, saml.blueprint):
         app.register_blueprint(blueprint)

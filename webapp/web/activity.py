@@ -15,4 +15,5 @@ blueprint = Blueprint("activity", __name__, url_prefix="/activity")
 def index() -> str:
     """The visitor's own events and those of their databases; an admin sees all."""
     page = audit.list_events(current_session(), current_actor(), page=page_number(), limit=40)
-    return render_template("activity.html", page=page)
+    with_address = audit.with_address(current_session(), current_actor(), page.items)
+    return render_template("activity.html", page=page, with_address=with_address)

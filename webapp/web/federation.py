@@ -31,7 +31,7 @@ blueprint = Blueprint("federation", __name__, url_prefix="/sign-in")
 INTENT = "identity_intent"
 
 
-@blueprint.get("/<any(oidc, github, google):name>")
+@blueprint.get("/<any(oidc, github, google, saml):name>")
 @public
 def start(name: str) -> Response:
     """Go to the provider: to sign in, or with `link` or `confirm` for somebody who is signed in."""
@@ -42,12 +42,11 @@ def start(name: str) -> Response:
     if purpose == "link":
         require_recent()
     session[INTENT] = {"purpose": purpose, "next": next_page(), "provider": name}
-    # A confirmation is worth nothing if the provider only looks at its own cookie.
-    options = {"prompt": "login", "max_age": 0} if purpose == "confirm" and name != "github" else {}
-    return _as_response(providers.leave(provider, mails.link(url_for("federation.back", name=name)), **options))
+    redirect_uri = mails.link(url_for("federation.back", name=name))
+    return _as_response(providers.leave(provider, redirect_uri, again=purpose == "confirm"))
 
 
-@blueprint.get("/<any(oidc, github, google):name>/callback")
+@blueprint.get("/<any(oidc, github, google, saml):name>/callback")
 @public
 @sign_in_limit
 def back(name: str) -> Response | tuple[str, int]:

@@ -1,9 +1,11 @@
 """The identity providers of this installation, and what each says about somebody who comes back from it.
 
-Authlib does the protocol: PKCE, state, nonce, the ID token's signature, issuer, audience and times.
+Authlib does the protocol of most: PKCE, state, nonce, the ID token's signature, issuer, audience and times. SAML is
+webapp/web/saml.py's.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +19,7 @@ from webapp.config import Settings
 from webapp.http import resources
 from webapp.services.errors import NotFound, ProviderFailed
 from webapp.services.identities import Claims
+from webapp.web import saml
 
 TIMEOUT_S = 10
 GOOGLE = "https://accounts.google.com"
@@ -47,6 +50,9 @@ def available(config: Settings) -> dict[str, Provider]:
         found.append(Provider("github", "GitHub", "user", config.github_url.rstrip("/")))
     if config.google_client_id:
         found.append(Provider("google", "Google", "user", GOOGLE))
+    if config.saml_issuer and config.saml_url and config.saml_certificate_file:
+        # Apart from an OpenID issuer of the same name, as Keycloak has it: its subjects are others.
+        found.append(Provider("saml", config.saml_name, "key-round", f"saml:{config.saml_issuer}"))
     return {provider.name: provider for provider in found}
 
 
@@ -55,9 +61,10 @@ def register(app: Flask) -> None:
     config: Settings = app.extensions["dbhost"].settings
     oauth = OAuth(app)
     for provider in available(config).values():
-        parts = urlsplit(provider.issuer)
-        if parts.scheme != "https" and parts.hostname not in LOOPBACK:
-            raise ProviderError(f"{provider.issuer} must be an https address.")
+        if provider.name == "saml":
+            _register_saml(app, config)
+            continue
+        _require_tls(provider.issuer)
         client_id, secret = _credentials(config, provider.name)
         common = {"client_id": client_id, "client_secret": secret}
         oauth.register(provider.name, **common, **(_github(config) if provider.name == "github" else _oidc(provider)))
@@ -73,8 +80,14 @@ def find(name: str) -> Provider:
     return provider
 
 
-def leave(provider: Provider, redirect_uri: str, **options: Any) -> Any:
-    """The redirect to the provider. Raises ProviderFailed when its address cannot be read."""
+def leave(provider: Provider, redirect_uri: str, *, again: bool) -> Any:
+    """The redirect to the provider. Raises ProviderFailed when its address cannot be read.
+
+    *again*: it has to ask who is there, since a confirmation is worth nothing if it only looks at its own cookie.
+    """
+    if provider.name == "saml":
+        return saml.leave(again=again)
+    options = {"prompt": "login", "max_age": 0} if again and provider.name != "github" else {}
     try:
         return _client(provider).authorize_redirect(redirect_uri, **options)
     except (*FAILURES, RuntimeError) as error:
@@ -83,17 +96,23 @@ def leave(provider: Provider, redirect_uri: str, **options: Any) -> Any:
 
 def claims(provider: Provider) -> Claims:
     """What the provider says about the person who comes back with this request. Raises ProviderFailed."""
-    client = _client(provider)
     try:
-        token = client.authorize_access_token()
-        told = _from_github(client) if provider.name == "github" else _from_oidc(client, provider, token)
+        return _weigh(provider, _told(provider))
     except OAuthError as error:
         refused = error.error == "access_denied"
         sentence = "was cancelled" if refused else "did not work. Try again"
         raise ProviderFailed(f"Signing in by {provider.title} {sentence}.") from error
-    except FAILURES as error:
+    except (*FAILURES, ProviderFailed) as error:
         raise ProviderFailed(f"{provider.title} gave an answer that cannot be used.") from error
-    return _weigh(provider, told)
+
+
+def _told(provider: Provider) -> dict[str, Any]:
+    """The provider's own words for it: `sub`, `email`, `email_verified`."""
+    if provider.name == "saml":
+        return saml.told()
+    client = _client(provider)
+    token = client.authorize_access_token()
+    return _from_github(client) if provider.name == "github" else _from_oidc(client, provider, token)
 
 
 def _weigh(provider: Provider, told: dict[str, Any]) -> Claims:
@@ -104,6 +123,8 @@ def _weigh(provider: Provider, told: dict[str, Any]) -> Claims:
     if provider.name == "oidc":
         said = {"verified": said, "all": True, "none": False}[config.oidc_trust]
         may_sign_up = may_sign_up or config.oidc_sign_up
+    elif provider.name == "saml":
+        said, may_sign_up = config.saml_trust == "all", may_sign_up or config.saml_sign_up
     elif provider.name == "google":
         # Google vouches for the addresses it hosts; another domain's may have changed hands since it looked.
         said = said and (str(email).endswith("@gmail.com") or bool(told.get("hd")))
@@ -136,6 +157,21 @@ def _from_github(client: Any) -> dict[str, Any]:
 
 def _client(provider: Provider) -> Any:
     return current_app.extensions["dbhost_oauth"].create_client(provider.name)
+
+
+def _register_saml(app: Flask, config: Settings) -> None:
+    _require_tls(str(config.saml_url))
+    path = Path(str(config.saml_certificate_file))
+    try:
+        saml.load_certificates(app, path)
+    except (OSError, ValueError) as error:
+        raise ProviderError(f"{path} has no certificate in PEM that can be read.") from error
+
+
+def _require_tls(address: str) -> None:
+    parts = urlsplit(address)
+    if parts.scheme != "https" and parts.hostname not in LOOPBACK:
+        raise ProviderError(f"{address} must be an https address.")
 
 
 def _credentials(config: Settings, name: str) -> tuple[str | None, str | None]:
