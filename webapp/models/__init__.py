@@ -3,6 +3,7 @@
 from webapp.models.backups import Backup, BackupSchedule
 from webapp.models.base import Base
 from webapp.models.billing import BillingEvent, Subscription
+from webapp.models.copies import Copy
 from webapp.models.databases import AllowlistEntry, Database, Host, Member, MemberCredential
 from webapp.models.drift import Difference, HostCheck
 from webapp.models.final_backups import FinalBackup
@@ -29,6 +30,7 @@ __all__ = [
     "BackupSchedule",
     "Base",
     "BillingEvent",
+    "Copy",
     "Database",
     "DatabaseFigures",
     "DatabaseSample",

@@ -28,6 +28,7 @@ KINDS = (
     "database.undelete",
     "database.clone",
     "database.move",
+    "database.drop_copy",
     "backup.create",
     "backup.restore",
     "backup.delete",

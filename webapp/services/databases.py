@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from webapp.config import settings
 from webapp.models import Database, Host, Operation
 from webapp.models.databases import GENERATIONS
-from webapp.services import access, audit, hosts, operations, plans, users
+from webapp.services import access, audit, copies, hosts, operations, plans, users
 from webapp.services.actors import Actor
 from webapp.services.errors import DatabaseNotActive, DeleteProtected, NameTaken, OperationInProgress, Unauthorized
 from webapp.services.names import check_display_name, check_name, derive_name
@@ -70,7 +70,9 @@ def add_database(session: Session, actor: Actor, spec: DatabaseSpec) -> Database
         raise Unauthorized("Only a user can own a database.")
     owner = users.lock(session, actor.user.id)
     plans.require_room(session, owner)
-    database = Database(id=uuid.uuid4(), name=name, display_name=display_name, owner=owner, host=hosts.place(session))
+    database_id = uuid.uuid4()
+    host = hosts.place(session, copies.none_on_host(name, database_id))
+    database = Database(id=database_id, name=name, display_name=display_name, owner=owner, host=host)
     set_new_password(session, database)
     try:
         with session.begin_nested():

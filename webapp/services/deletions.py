@@ -12,7 +12,19 @@ from sqlalchemy.orm import Session
 from webapp.config import settings
 from webapp.models import Backup, Database, FinalBackup, Operation
 from webapp.models.databases import GENERATIONS
-from webapp.services import access, audit, backups, databases, final_backups, hosts, operations, plans, storage, users
+from webapp.services import (
+    access,
+    audit,
+    backups,
+    copies,
+    databases,
+    final_backups,
+    hosts,
+    operations,
+    plans,
+    storage,
+    users,
+)
 from webapp.services.actors import Actor
 from webapp.services.errors import BackupNotFound, DatabaseNotFound, NameTaken
 from webapp.services.guards import mark_authorized
@@ -127,7 +139,7 @@ def _deleted(session: Session, database: Database, *, name_taken: bool) -> Delet
 def _place(session: Session, database: Database) -> None:
     """A host that takes databases: a dump can be restored anywhere."""
     if database.host.state != "active":
-        database.host = hosts.place(session)
+        database.host = hosts.place(session, copies.none_on_host(database.name, database.id))
 
 
 def _bring_back(session: Session, database: Database, name: str) -> None:

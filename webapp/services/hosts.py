@@ -55,8 +55,8 @@ def drain_embedded(session: Session, actor: Actor) -> None:
         audit.record(session, actor, "host.drain", EMBEDDED)
 
 
-def place(session: Session) -> Host:
-    """The active host with the most room, which stays until the caller's transaction ends.
+def place(session: Session, *conditions: ColumnElement[bool]) -> Host:
+    """The active host with the most room that meets *conditions*, which stays until the caller's transaction ends.
 
     Raises HostUnavailable when every host is full, or does not take new databases.
     """
@@ -71,7 +71,7 @@ def place(session: Session) -> Host:
     query = (
         select(Host)
         .outerjoin(used, used.c.host_id == Host.id)
-        .where(takes_new, room > 0)
+        .where(takes_new, room > 0, *conditions)
         .order_by(room.desc(), Host.name)
         .limit(1)
         .with_for_update(of=Host, read=True, key_share=True)

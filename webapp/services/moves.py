@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from webapp.models import Database, Host, Operation
 from webapp.models.databases import GENERATIONS
-from webapp.services import audit, backups, databases, hosts, operations
+from webapp.services import audit, backups, copies, databases, hosts, operations
 from webapp.services.actors import SYSTEM, Actor
 from webapp.services.errors import Conflict, DatabaseNotActive, HostUnavailable
 from webapp.services.long_operations import when_ended, when_retried
@@ -57,6 +57,8 @@ def _with_room(session: Session, database: Database, name: str) -> Host:
         raise Conflict(f"The database is on {name} already.")
     if host.state != "active" or host.is_held:
         raise HostUnavailable(f"The host {name} takes no databases.")
+    if copies.of_others(session, database, host):
+        raise HostUnavailable(f"The host {name} still has a deleted database of this name; it goes by itself.")
     live = select(func.count()).where(Database.host_id == host.id, Database.deleted_at.is_(None))
     if session.scalars(live).one() >= host.capacity:
         raise HostUnavailable(f"The host {name} has no room for another database.")
@@ -74,7 +76,8 @@ def _ended(session: Session, operation: Operation) -> None:
     if not operation.attempt:
         return
     database.generation = session.scalars(select(GENERATIONS.next_value())).one()
-    kind = "database.stop" if database.desired_state == "stopped" else "database.start"
+    # A session that began while it was read-only stays so: whoever is there is cut off once.
+    kind = "database.stop" if database.desired_state == "stopped" else "database.restart"
     again = {"previous_state": database.desired_state, "previous_status": database.status}
     operations.enqueue(session, kind, database, SYSTEM, again)
 

@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from webapp.models import Database, Operation
+from webapp.models import Database, Host, Operation
 from webapp.models.databases import GENERATIONS
 from webapp.services import access, audit, doorbell, final_backups, long_operations
 from webapp.services.actors import Actor
@@ -45,15 +45,17 @@ def enqueue(
     params: dict[str, Any] | None = None,
     *,
     lane: str = "converge",
+    host: Host | None = None,
 ) -> Operation:
-    """Add an operation for the database's current generation and ring its doorbell.
+    """Add an operation for the database's current generation, on its host or *host*, and ring its doorbell.
 
     A database may have one open operation in each lane: a backup does not hold up a new password.
     Raises OperationInProgress when another one on this database has not ended (a unique index says so).
     """
+    where = host or database.host
     operation = Operation(
-        id=uuid.uuid4(), kind=kind, lane=lane, database_id=database.id, database=database, host_id=database.host_id,
-        host=database.host, generation=database.generation, params=params or {}, actor_type=actor.type,
+        id=uuid.uuid4(), kind=kind, lane=lane, database_id=database.id, database=database, host_id=where.id,
+        host=where, generation=database.generation, params=params or {}, actor_type=actor.type,
         actor_user_id=actor.user.id if actor.user else None,
         actor_api_key_id=actor.api_key.id if actor.api_key else None, request_id=actor.request_id,
     )  # fmt: skip

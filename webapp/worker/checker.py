@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from webapp.services import drift, final_backups
+from webapp.services import copies, drift, final_backups
 from webapp.services.drift import Finding, Findings
 from webapp.services.leases import Lease
 from webapp.worker import desired, environment
@@ -80,7 +80,8 @@ class Checker:
             settled = drift.settled(session, lease.host_id, live)
             wanted = [desired.tenant_database(database) for database in settled]
             roles = [member.credential.role for each in live for member in each.members if member.credential]
-            known = [database.name for database in live] + roles + final_backups.names_on(session, lease.host_id)
+            left = final_backups.names_on(session, lease.host_id) + copies.names_on(session, lease.host_id)
+            known = [database.name for database in live] + roles + left
         checked = self._run(lease, self._server.playbook, {"tenant_databases": wanted}, check=True)
         if REPORT_TASK not in checked.reports:
             return checked.why("check")

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from webapp.services import (
     audit_log,
     billing_events,
+    copies,
     host_warnings,
     member_credentials,
     subscriptions,
@@ -38,6 +39,7 @@ class Chore:
 CHORES = (
     # Somebody whose membership ended waits for it.
     Chore("end_member_credentials", 1, member_credentials.queue_changed),
+    Chore("drop_copies", 15, copies.queue_due),
     Chore("tell_of_unhealthy_hosts", 15, host_warnings.tell),
     Chore("end_grace", 60, subscriptions.end_grace),
     Chore("purge_users", 60, user_deletions.purge),

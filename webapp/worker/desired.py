@@ -27,7 +27,7 @@ def tenant_database(database: Database) -> dict[str, Any]:
     wanted: dict[str, Any] = {
         "name": database.name,
         "generation": database.generation,
-        "state": _state(database),
+        "state": state(database),
         "connection_limit": database.connection_limit,
         "pool_size": database.pool_size,
         "pool_mode": database.pool_mode,
@@ -42,7 +42,7 @@ def tenant_database(database: Database) -> dict[str, Any]:
     return wanted
 
 
-def _state(database: Database) -> str:
+def state(database: Database) -> str:
     """What it should be on the host: shut for its growth, it is as if it were stopped."""
     shut = database.storage_state == "shut" and database.desired_state == "present"
     return "stopped" if shut else database.desired_state

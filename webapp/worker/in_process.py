@@ -26,6 +26,7 @@ NAMES = (
     "tenant_restore",
     "tenant_job",
     "tenant_backup_files",
+    "tenant_activity",
 )
 PROFILE = "legacy"  # how Ansible serializes a module's arguments and result
 

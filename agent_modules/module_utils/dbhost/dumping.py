@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import dump_codec, dump_files, manifests, names
+from . import activity, dump_codec, dump_files, manifests, names
 from .dump_errors import Complaints, explain
 from .dump_sinks import FileSink, PartsSink
 from .dump_user import DumpUser
@@ -95,6 +95,7 @@ def _dump(user: DumpUser, wanted: Backup, sink: FileSink | PartsSink, progress: 
     with TenantSession(user, wanted.name) as session:
         progress.bytes_total = int(session.ask("SELECT pg_database_size(current_database())", "Read the size"))
         version = session.ask("SHOW server_version", "Read the version")
+        counters = activity.fingerprint(session)  # before the snapshot: what they have counted is in it
         snapshot = session.ask(_SNAPSHOT, "Take a snapshot")
         counting = _Counting(session)
         try:
@@ -104,7 +105,7 @@ def _dump(user: DumpUser, wanted: Backup, sink: FileSink | PartsSink, progress: 
             raise counting.error or error from None
         while not counting.join(1.0):
             progress.check()
-        manifest = counting.result()
+        manifest = counting.result() | {"activity": counters}
     return {
         "name": wanted.name,
         "filename": wanted.filename,

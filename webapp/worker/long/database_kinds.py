@@ -34,12 +34,27 @@ def converge(
 
     Raises Refused.
     """
-    wanted: dict[str, Any] = desired.tenant_database(database) | {"disconnect": False, "repair_ownership": False}
-    wanted["state"] = state or wanted["state"]
+    wanted: dict[str, Any] = {"state": state or desired.state(database)}
     if wanted["state"] != "absent":
         wanted["verifier"] = database.verifier
-    outcome = job.play(PLAYBOOK, (host or database.host).name, {"tenant_databases": [wanted]}, expected=expected)
-    item = outcome.results.get(database.name)
+    return _converge(job, database, host or database.host, wanted, expected=expected)
+
+
+def drop(job: LongJob, database: Database, host: Host, name: str, *, expected: bool = False) -> list[str]:
+    """Drop what *host* has of the database, under *name*; nothing is kept aside. Raises Refused."""
+    gone = {"name": name, "state": "absent", "held_as": None}
+    return _converge(job, database, host, gone, expected=expected)
+
+
+def make_read_only(job: LongJob, database: Database, *, expected: bool = False) -> list[str]:
+    """Let clients in as they are, and none of them write; who could is cut off once. Raises Refused."""
+    return _converge(job, database, database.host, {"read_only": True, "disconnect": True}, expected=expected)
+
+
+def _converge(job: LongJob, database: Database, host: Host, changes: dict[str, Any], *, expected: bool) -> list[str]:
+    wanted = desired.tenant_database(database) | {"disconnect": False, "repair_ownership": False} | changes
+    outcome = job.play(PLAYBOOK, host.name, {"tenant_databases": [wanted]}, expected=expected)
+    item = outcome.results.get(wanted["name"])
     if item is None:
         raise Refused(failed_run(outcome.failed_step))
     if item.error is not None:

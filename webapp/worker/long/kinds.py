@@ -20,4 +20,5 @@ WORK: dict[str, Work] = {
     "database.undelete": database_kinds.undelete,
     "database.clone": database_kinds.clone,
     "database.move": move_kind.move,
+    "database.drop_copy": move_kind.drop_copy,
 }
