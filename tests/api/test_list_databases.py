@@ -67,3 +67,8 @@ def test_wrong_queries(alice: Caller) -> None:
     }  # fmt: skip
     for query, field in wrong.items():
         assert list(problem(alice.get(f"{PATH}?{query}"), 400, "VALIDATION_ERROR")["errors"]) == [field]
+
+
+def test_a_search_that_is_too_long_is_told_so(alice: Caller) -> None:
+    errors = problem(alice.get(f"{PATH}?search={'x' * 101}"), 400, "VALIDATION_ERROR")["errors"]
+    assert errors == {"search": ["String should have at most 100 characters"]}

@@ -3,7 +3,6 @@
 import gzip
 import os
 import signal
-import subprocess
 import threading
 import time
 import tracemalloc
@@ -14,7 +13,6 @@ import pytest
 from agent_modules.module_utils.dbhost import scratch
 from agent_modules.module_utils.dbhost.errors import TenantError
 from tests.support import dumps, rich
-from tests.support.servers import postgres_tool
 
 ROWS = 500
 
@@ -151,15 +149,9 @@ def test_clients_are_cut_at_the_swap_and_come_back(dataplane, saved):
         assert client.execute("SELECT to_regclass('since')").fetchone() == (None,)
 
 
-def archive(dataplane, tenant, *options):
-    """What a person's own pg_dump makes, by their connection string."""
-    command = [postgres_tool("pg_dump"), *options, dataplane.url(tenant.name, tenant.password)]
-    return subprocess.run(command, check=True, capture_output=True).stdout
-
-
 @pytest.mark.parametrize("options", [["-Fc"], ["-Ft"], ["-Fp"], ["-Fp", "--inserts"]], ids=" ".join)
 def test_an_upload_of_any_format_is_taken(dataplane, rich_shop, tenants, options):
-    data = archive(dataplane, rich_shop, *options)
+    data = dumps.archive(dataplane, rich_shop, *options)
     if options == ["-Fp"]:
         data = gzip.compress(data)
     other = tenants()

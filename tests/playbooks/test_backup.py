@@ -56,6 +56,7 @@ def test_check_run_and_again(dataplane, shop):
     assert (found["size_bytes"], found["error"]) == (path.stat().st_size, None)
     again = play(dataplane, backup, "-v")
     assert changed(again) == 0
+    assert found.pop("changes") == [f"Back up to {backup['filename']}"]
     assert report(again)["backup"] == found
 
 

@@ -74,7 +74,7 @@ def create_databases() -> None:
 
 
 def create_faults() -> None:
-    stack("faults").dbhost("up", "--hosts", "2", "--detach")
+    stack("faults").dbhost("up", "--hosts", "2", "--detach", timeout_s=900)
 
 
 CREATE: dict[str, Callable[[], None]] = {

@@ -109,8 +109,8 @@ class PageQuery(Query):
 class DatabaseQuery(PageQuery):
     search: Annotated[
         str,
-        AfterValidator(no_nul),
         Field(max_length=100, description="A part of either name.", json_schema_extra={"pattern": r"^[^\x00]*$"}),
+        AfterValidator(no_nul),  # after the length, which is else told in words for lists
     ] = ""
     status: Annotated[Status | None, WithJsonSchema({"enum": list(get_args(Status))})] = None
 

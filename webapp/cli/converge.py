@@ -21,6 +21,7 @@ from webapp.models import Database, Host
 from webapp.services.actors import operator
 from webapp.services.hosts import live, reached_by_ssh
 from webapp.worker import desired
+from webapp.worker import environment as worker_environment
 
 
 def wanted(session: Session, host: str) -> list[dict[str, Any]]:
@@ -46,7 +47,9 @@ def by_ssh(session: Session, host: str) -> list[Host]:
 @contextmanager
 def variables_file(stack: Stack, databases: list[dict[str, Any]]) -> Iterator[Path]:
     """A file that the agent's OS user alone can read, gone at the end: verifiers never stand on a command line."""
-    with tempfile.TemporaryDirectory(prefix="converge-", dir=stack.home / "runs") as folder:
+    runs = stack.home / "runs"
+    runs.mkdir(mode=0o700, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="converge-", dir=runs) as folder:
         path = Path(folder) / "tenants.json"
         path.touch(mode=0o600)
         path.write_text(json.dumps({"tenant_databases": databases}), encoding="utf-8")
@@ -59,7 +62,7 @@ def variables_file(stack: Stack, databases: list[dict[str, Any]]) -> Iterator[Pa
 def converge(stack: Stack, host: str, by_ssh: list[Host], databases: list[dict[str, Any]], *, check: bool) -> int:
     """Run databases.yml over *databases* as the agent's OS user, showing its output; returns its exit code."""
     with variables_file(stack, databases) as path:
-        inventory = playbooks.LOCAL_INVENTORY
+        inventory = worker_environment.inventory(settings().inventory)
         if by_ssh:
             inventory = inventory_files.for_agent(path.parent, by_ssh, settings().worker_key)
         base = playbooks.command("databases", inventory, [host])

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -106,10 +105,3 @@ def require_file(folder: Path, filename: str) -> str:
     if not path.is_file():
         raise TenantError("no_such_file", "There is no such file in the host's store.")
     return str(path)
-
-
-def explain(error: OSError, step: str) -> TenantError:
-    """Trouble with the store as a sentence."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return TenantError("host_disk_full", "The host's disk is full; what was there is untouched.", True, step)
-    return TenantError("store_unavailable", f"The host's store cannot be used ({type(error).__name__}).", True, step)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from . import dump_files, files
-from .errors import TenantError
+from .errors import TenantError, of_files
 
 TRIES = 5
 _TIMEOUT_S = 120
@@ -38,7 +38,7 @@ class FileSink:
         try:
             self._file.write(data)
         except OSError as error:
-            raise dump_files.explain(error, "Write the dump") from None
+            raise of_files(error, "Write the dump") from None
         self._digest.update(data)
         self.size_bytes += len(data)
 
@@ -49,7 +49,7 @@ class FileSink:
             os.fsync(self._file.fileno())
             self._file.close()
         except OSError as error:
-            raise dump_files.explain(error, "Write the dump") from None
+            raise of_files(error, "Write the dump") from None
         return {"size_bytes": self.size_bytes, "sha256": self._digest.hexdigest(), "parts": []}
 
     def publish(self) -> None:

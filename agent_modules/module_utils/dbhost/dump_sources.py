@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from . import dump_files, dump_sinks, files
-from .errors import TenantError
+from .errors import TenantError, of_files
 from .jobs import Progress
 
 INCOMING = "incoming"
@@ -82,7 +82,7 @@ def _checked(path: Path, source: Source, progress: Progress) -> Path:
     except FileNotFoundError:
         raise TenantError("no_such_file", "There is no such file in the host's store.", step=_STEP) from None
     except OSError as error:
-        raise dump_files.explain(error, _STEP) from None
+        raise of_files(error, _STEP) from None
     return path
 
 
@@ -134,7 +134,7 @@ def _save(path: Path, answer: http.client.HTTPResponse, limit: int, progress: Pr
             try:
                 file.write(chunk)
             except OSError as error:
-                raise dump_files.explain(error, _STEP) from None
+                raise of_files(error, _STEP) from None
             progress.check()
     if answer.length:
         raise http.client.IncompleteRead(b"")

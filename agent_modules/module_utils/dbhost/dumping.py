@@ -16,7 +16,7 @@ from . import activity, dump_codec, dump_files, manifests, names
 from .dump_errors import Complaints, explain
 from .dump_sinks import FileSink, PartsSink
 from .dump_user import DumpUser
-from .errors import TenantError
+from .errors import TenantError, of_files
 from .jobs import Progress
 from .tenant_session import TenantSession
 
@@ -75,11 +75,11 @@ def run(state_dir: Path, user: DumpUser, wanted: Backup, progress: Progress) -> 
             progress.bytes_total = progress.bytes_done
         except OSError as error:
             sink.abort()
-            raise dump_files.explain(error, _STEP) from None
+            raise of_files(error, _STEP) from None
         except BaseException:
             sink.abort()
             raise
-        return about
+        return {**about, "changes": [f"Back up to {wanted.filename}"]}
 
 
 def _sink(folder: Path, wanted: Backup) -> FileSink | PartsSink:
@@ -88,7 +88,7 @@ def _sink(folder: Path, wanted: Backup) -> FileSink | PartsSink:
     try:
         return FileSink(folder / wanted.filename)
     except OSError as error:
-        raise dump_files.explain(error, "Write the dump") from None
+        raise of_files(error, "Write the dump") from None
 
 
 def _dump(user: DumpUser, wanted: Backup, sink: FileSink | PartsSink, progress: Progress) -> dict[str, Any]:

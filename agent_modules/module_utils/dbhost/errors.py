@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,3 +21,10 @@ class TenantError(Exception):
     def as_dict(self) -> dict[str, Any]:
         """The form that a module returns for its item."""
         return asdict(self)
+
+
+def of_files(error: OSError, step: str = "") -> TenantError:
+    """Trouble with the host's own files as a sentence."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return TenantError("host_disk_full", "The host's disk is full; what was there is untouched.", True, step)
+    return TenantError("store_unavailable", f"The host's files cannot be used ({type(error).__name__}).", True, step)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from . import members, tenants
-from .errors import TenantError
+from .errors import TenantError, of_files
 from .results import Result
 from .tenants import TenantDatabase
 
@@ -62,6 +62,8 @@ def guarded(wanted: Sequence[TenantDatabase], work: Callable[[], list[Result]]) 
         return work()
     except TenantError as error:
         return [Result.of(database, error) for database in wanted]
+    except OSError as error:
+        return [Result.of(database, of_files(error)) for database in wanted]
     except Exception as error:  # noqa: BLE001  # a module's outermost: what it prints must never hold a value
         unexpected = TenantError(
             "unexpected", f"The module failed unexpectedly ({type(error).__name__}).", retryable=True

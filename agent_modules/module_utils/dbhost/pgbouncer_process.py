@@ -22,6 +22,7 @@ from .store import OPEN, Entry
 
 _PORT = 6432  # only part of a socket's name here
 _WAIT_S = 8.0
+_PROOF = "Prove the files"
 _COMPLAINT = re.compile(r"\b(ERROR|FATAL|WARNING)\b")
 _INI = """[pgbouncer]
 listen_addr =
@@ -75,10 +76,10 @@ def _run_until_listening(executable: str, folder: Path, drop: Mapping[str, objec
     finally:
         process.kill()
         process.wait()
-    if not listening or _COMPLAINT.search(log.read_text(encoding="utf-8", errors="replace")):
-        raise TenantError(
-            "candidate_refused", "PgBouncer does not take the new files; the old ones stay.", step="Prove the files"
-        )
+    if _COMPLAINT.search(log.read_text(encoding="utf-8", errors="replace")):
+        raise TenantError("candidate_refused", "PgBouncer does not take the new files; the old ones stay.", step=_PROOF)
+    if not listening:
+        raise TenantError("candidate_unproven", "PgBouncer did not start on the new files in time.", True, _PROOF)
 
 
 def reload(pgbouncer: PgBouncer) -> None:
