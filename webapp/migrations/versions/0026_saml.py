@@ -2,7 +2,7 @@
 
 from alembic import op
 
-revision = "0027"
+revision = "0026"
 down_revision = "0025"
 
 BEFORE = "'sign_up', 'reset_password', 'change_email', 'second_factor', 'passkey'"
