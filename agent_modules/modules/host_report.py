@@ -40,6 +40,11 @@ options:
   certificate_problem_file:
     description: File with the reason why a renewed certificate is not shown, where there is one.
     type: path
+  certificate_files:
+    description: The certificate and the key that PgBouncer reads when it starts.
+    type: list
+    elements: path
+    default: []
   journal_dir:
     description: Folder of the host's journal; without it the journal is not read.
     type: path
@@ -111,6 +116,7 @@ OPTIONS = {
     "pgbouncer_port": {"type": "int", "default": 6432},
     "pgbouncer_figures_command": {"type": "list", "elements": "str", "default": []},
     "certificate_problem_file": {"type": "path"},
+    "certificate_files": {"type": "list", "elements": "path", "default": []},
     "journal_dir": {"type": "path"},
     "journal_after": {"type": "int", "default": 0},
 }
@@ -130,6 +136,7 @@ def main() -> None:
         pgbouncer_port=given["pgbouncer_port"],
         pgbouncer_figures_command=given["pgbouncer_figures_command"],
         certificate_problem_file=given["certificate_problem_file"],
+        certificate_files=given["certificate_files"],
         journal_dir=given["journal_dir"],
         journal_after=given["journal_after"],
     )

@@ -4,6 +4,8 @@ import re
 import subprocess
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from tests.support.ansible_output import told
 from tests.support.dataplane import DataPlane, running, verifier
 
@@ -48,6 +50,24 @@ def test_the_certificate_is_the_one_that_clients_see(dataplane: DataPlane) -> No
     left = datetime.fromisoformat(found["certificate_expires_at"]) - datetime.now(UTC)
     assert datetime.fromisoformat(found["certificate_begins_at"]) <= datetime.now(UTC)
     assert timedelta(hours=23) < left < timedelta(hours=25)
+
+
+@pytest.mark.parametrize(("name", "content"), [("ca.crt", None), ("ca.crt", "broken"), ("server.key", None)])
+def test_a_certificate_that_the_next_start_will_not_find_is_told(
+    dataplane: DataPlane, name: str, content: str | None
+) -> None:
+    """The old one is served meanwhile."""
+    file = dataplane.folder / name
+    kept = file.rename(file.with_suffix(".kept"))
+    try:
+        if content:
+            file.write_text(content)
+        found = look(dataplane)
+    finally:
+        kept.rename(file)
+    assert [problem["part"] for problem in found["problems"]] == ["certificate"]
+    assert found["certificate_expires_at"]
+    assert look(dataplane)["problems"] == []
 
 
 def test_check_mode_reports_the_same(dataplane: DataPlane, shop: str) -> None:

@@ -111,6 +111,8 @@ class DataPlane:
             "pgbouncer_socket_dir": str(self.console_dir),
             "pgbouncer_executable": pgbouncer_executable(),
             "pgbouncer_port": self.pgbouncer_port,
+            "pgbouncer_tls_cert_file": str(self.ca),
+            "pgbouncer_tls_key_file": str(self.folder / "server.key"),
             "postgres_data_dir": str(self.data_dir),
             "postgres_bin_dir": str(Path(postgres_tool("pg_dump")).parent),
             "dbhost_dump_user": self.dump_user,
@@ -254,8 +256,6 @@ class DataPlane:
                 "postgres_os_user": self.user,
                 "postgres_provisioner_os_users": sorted({self.user, "root"}),
                 "postgres_tenant_os_users": [self.dump_user],
-                "pgbouncer_tls_cert_file": str(self.ca),
-                "pgbouncer_tls_key_file": str(self.folder / "server.key"),
             }
         )
         loader = jinja2.FileSystemLoader(folder / "templates")

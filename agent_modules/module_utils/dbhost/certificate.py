@@ -1,6 +1,6 @@
 # Copyright: DBHost contributors
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
-"""From when to when the certificate is good that PgBouncer shows its clients now, which may not be the one on disk."""
+"""The certificate that PgBouncer shows its clients now, and the one on disk, which it reads when it starts next."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 import ssl
 import struct
 from datetime import UTC, datetime
+from pathlib import Path
 
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which `ssl` has no name for
@@ -32,6 +33,19 @@ def lifetime(host: str, port: int) -> tuple[datetime, datetime]:
         fields = connection.getpeercert() or {}
     begins, ends = (ssl.cert_time_to_seconds(str(fields[name])) for name in ("notBefore", "notAfter"))
     return datetime.fromtimestamp(begins, UTC), datetime.fromtimestamp(ends, UTC)
+
+
+def fault_on_disk(certificate: str, key: str) -> str | None:
+    """What keeps PgBouncer from starting with these files. What may not be looked at here is taken for good."""
+    try:
+        Path(key).stat()
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(certificate)
+    except PermissionError:
+        return None
+    except (OSError, ssl.SSLError) as error:
+        reason = "is missing" if isinstance(error, FileNotFoundError) else "cannot be read"
+        return f"The certificate or its key {reason} on disk; PgBouncer shows the old one until it is started again."
+    return None
 
 
 def _handshake(host: str, port: int, context: ssl.SSLContext) -> ssl.SSLSocket:

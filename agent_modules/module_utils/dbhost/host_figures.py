@@ -54,6 +54,7 @@ class Host:
     pgbouncer_port: int
     pgbouncer_figures_command: Sequence[str] = ()
     certificate_problem_file: str | None = None
+    certificate_files: Sequence[str] = ()
     journal_dir: str | None = None
     journal_after: int = 0
 
@@ -76,7 +77,7 @@ def report(host: Host) -> dict[str, Any]:
     cluster = part("postgres", lambda: _cluster(host.cluster))
     pooler = part("pgbouncer", lambda: _pgbouncer(host))
     served = part("certificate", lambda: certificate.lifetime("127.0.0.1", host.pgbouncer_port))
-    problems += _renewal(host.certificate_problem_file)
+    problems += _renewal(host.certificate_problem_file) or _on_disk(host.certificate_files)
     return {
         "sampled_at": _utc(datetime.now(UTC)),
         "system": machine.system(),
@@ -156,6 +157,11 @@ def _renewal(problem_file: str | None) -> list[dict[str, str]]:
     except OSError:
         return []
     return [{"part": "certificate", "message": said.strip()}] if said.strip() else []
+
+
+def _on_disk(files: Sequence[str]) -> list[dict[str, str]]:
+    said = certificate.fault_on_disk(*files) if files else None
+    return [{"part": "certificate", "message": said}] if said else []
 
 
 def _utc(moment_: datetime) -> str:
