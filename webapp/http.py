@@ -24,6 +24,7 @@ from webapp.services.notices import Notices
 
 log = structlog.get_logger()
 API_PREFIX = "/api/"
+WEBHOOKS_PREFIX = "/webhooks/"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 CODES = {
@@ -104,7 +105,8 @@ def problem(
 
 def error_response(status: int, code: str, title: str, detail: str, **more: Any) -> Response:
     """The error as the caller reads it: a problem document for programs, a page for people."""
-    if is_api() or request.accept_mimetypes.best == "application/json":
+    program = is_api() or request.path.startswith(WEBHOOKS_PREFIX)
+    if program or request.accept_mimetypes.best == "application/json":
         return problem(status, code, title, detail, **more)
     page = render_template("error.html", status=status, title=title, detail=detail, code=code)
     return Response(page, status=status, headers=more.get("headers"), mimetype="text/html")

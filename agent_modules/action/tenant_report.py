@@ -4,9 +4,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,8 +14,7 @@ class ActionModule(ActionBase):
     """`phases` are the registered results, in order.
 
     What a person's run changed is noted in the host's journal, below `state_dir`; without that, as for the control
-    plane's own database, it is not. Whoever keeps a record of their own says so by DBHOST_RUN_RECORDED, and nothing is
-    sent to the host then.
+    plane's own database, it is not.
     """
 
     _supports_check_mode = True
@@ -45,27 +41,21 @@ class ActionModule(ActionBase):
 
     def _journal(self, databases: list[dict[str, Any]], task_vars: dict[str, Any]) -> list[str]:
         """Note what was changed; why it could not be noted."""
-        told = [item for item in databases if item["changes"] or item["error"]]
-        state_dir = self._task.args.get("state_dir")
-        if not state_dir or not told or self._task.check_mode or os.environ.get("DBHOST_RUN_RECORDED"):
+        if not self._task.args.get("state_dir"):
             return []
-        arguments = {
-            "state_dir": state_dir,
-            "who": operator(),
-            "playbook": "databases.yml",
-            "databases": told,
-        }
-        written = self._execute_module("host_journal", module_args=arguments, task_vars=task_vars)
+        task = self._task.copy()
+        task.args = {"state_dir": task.args["state_dir"], "playbook": "databases.yml", "databases": databases}
+        action = self._shared_loader_obj.action_loader.get(
+            "host_journal",
+            task=task,
+            connection=self._connection,
+            play_context=self._play_context,
+            loader=self._loader,
+            templar=self._templar,
+            shared_loader_obj=self._shared_loader_obj,
+        )
+        written = action.run(task_vars=task_vars)
         return [str(written.get("msg", "The host's journal was not written."))] if written.get("failed") else []
-
-
-def operator() -> str:
-    """Who runs the playbook: by DBHOST_OPERATOR, or as this machine knows them, through sudo too."""
-    try:
-        name = os.environ.get("SUDO_USER") or getpass.getuser()
-    except (OSError, KeyError):
-        name = str(os.getuid())
-    return os.environ.get("DBHOST_OPERATOR") or f"{name}@{socket.gethostname()}"
 
 
 def merge(items: list[Mapping[str, Any]]) -> list[dict[str, Any]]:

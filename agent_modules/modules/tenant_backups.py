@@ -83,7 +83,7 @@ job:
   returned: when something has begun
   type: str
 predicted:
-  description: Why nothing could begin, or nothing at all in check mode.
+  description: Why nothing could begin, or the backups that are there already.
   returned: when nothing has begun
   type: dict
 """
@@ -107,8 +107,11 @@ OPTIONS = {
 }
 
 
-def begin(params: dict[str, Any]) -> dict[str, Any]:
+def begin(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     state_dir, listed, at_once = Path(params["state_dir"]), params["backups"], params["at_once"]
+    present = dump_batches.present(state_dir, listed)
+    if check or len(present) == len(listed):
+        return {"backups": present}
     user = dump_options.dump_user(params)
     return {"job": jobs.start(state_dir, lambda progress: dump_batches.run(state_dir, user, listed, at_once, progress))}
 
@@ -118,12 +121,11 @@ def main() -> None:
     module = AnsibleModule(OPTIONS, supports_check_mode=True)
     if dump_batches is None:
         module.fail_json(msg=missing_required_lib("psycopg 3"))
-    if module.check_mode:
-        module.exit_json(changed=bool(module.params["backups"]), predicted={"backups": []})
-    found = dump_options.guarded(lambda: begin(module.params))
+    found = dump_options.guarded(lambda: begin(module.params, check=module.check_mode))
     if "job" in found:
         module.exit_json(changed=True, job=found["job"])
-    module.exit_json(changed=False, predicted=found)
+    missing = len(module.params["backups"]) - len(found.get("backups", []))
+    module.exit_json(changed=module.check_mode and missing > 0, predicted=found)
 
 
 if __name__ == "__main__":

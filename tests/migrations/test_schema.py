@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from procrastinate.schema import SchemaManager
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
 
 from tests.support.cluster import Cluster
-from webapp import database_admin, models
+from webapp import database_admin, models, schema_version
 from webapp.models import (
     backups,
     billing,
@@ -98,16 +99,21 @@ def test_second_upgrade_changes_nothing(control_url: str, control_engine: Engine
     database_admin.upgrade(control_url)
     with control_engine.connect() as connection:
         assert connection.scalar(stamp) == before
-    assert database_admin.is_current(control_url)
+    assert schema_version.is_current(control_url)
+
+
+def test_the_newest_schema_is_the_head_that_alembic_finds() -> None:
+    scripts = ScriptDirectory.from_config(database_admin.configuration(""))
+    assert scripts.get_heads() == [schema_version.newest()]
 
 
 def test_two_upgrades_at_once_take_turns(cluster: Cluster) -> None:
     url = cluster.create_database("two_upgrades")
-    assert database_admin.current(url) is None
+    assert schema_version.current(url) is None
     script = f"from webapp import database_admin; database_admin.upgrade({url!r})"
     processes = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(2)]
     assert [process.wait(60) for process in processes] == [0, 0]
-    assert database_admin.is_current(url)
+    assert schema_version.is_current(url)
 
 
 @pytest.mark.parametrize(

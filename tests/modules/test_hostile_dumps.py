@@ -64,10 +64,30 @@ STATEMENTS = [
     "SELECT lo_export(lo_from_bytea(0, 'x'), '/tmp/dbhost-hostile')",
     "CREATE FUNCTION f() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';"
     " CREATE EVENT TRIGGER t ON ddl_command_start EXECUTE FUNCTION f()",
+    "CREATE TABLE lines (line text); COPY lines FROM '/etc/passwd'",
+    f"CREATE TABLE lines (line text); COPY lines FROM PROGRAM 'touch {MARK}'",
+    "SELECT lo_import('/etc/passwd')",
+    "SELECT pg_ls_dir('/')",
+    "DO $$ BEGIN PERFORM pg_read_file('/etc/passwd'); END $$",
+    f"DO $$ BEGIN EXECUTE 'SET SESSION AUTHORIZATION {PROVISIONER}'; END $$",
+    "RESET SESSION AUTHORIZATION; ALTER ROLE postgres PASSWORD 'mine'",
+    "CREATE FUNCTION system(text) RETURNS int LANGUAGE c AS 'libc.so.6', 'system'",
+    "CREATE TABLESPACE mine LOCATION '/tmp'",
+    "CREATE SUBSCRIPTION s CONNECTION 'dbname={victim}' PUBLICATION p",
+    "CREATE EXTENSION file_fdw",
+    "CREATE EXTENSION plpython3u",
     "CREATE EXTENSION dblink",
     "CREATE EXTENSION postgres_fdw",
     "LOAD '/tmp/x.so'",
 ]
+
+
+# What stands in a view's text, in a table's name and in a row, and what a forger writes there instead.
+PLACES = {
+    "V" * 200: "'::text AS word;\n%s\nSELECT '",
+    "N" * 60: "n\n%s\n--",
+    "D" * 200: "x\n\\.\n%s\n",
+}
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +154,49 @@ def test_no_statement_reaches_beyond_the_tenant(dataplane, pair, statement):
         assert bob.execute("SELECT word FROM secrets").fetchone() == ("kept",)
     assert still_there(dataplane, pair[0])
     assert not dumps.exists(MARK)
+
+
+@pytest.fixture(scope="module")
+def crafty(dataplane, lasting_tenants):
+    """Whose archives have room for something else of the same length."""
+    tenant = lasting_tenants()
+    dataplane.converge(tenant.item())
+    view, table, row = PLACES
+    with dataplane.connect(tenant.name, tenant.password) as connection:
+        connection.execute(f"CREATE VIEW marked AS SELECT '{view}' AS word")
+        connection.execute(f'CREATE TABLE "{table}" AS SELECT 1 AS i')
+        connection.execute(f"CREATE TABLE rows AS SELECT '{row}' AS word")
+    return tenant
+
+
+@pytest.mark.parametrize("options", [["-Fc", "--compress=none"], ["-Ft"]], ids=" ".join)
+@pytest.mark.parametrize(
+    ("place", "line", "code"),
+    [
+        ("V", rf"\! touch {MARK}", "command_in_dump"),
+        ("V", r"\connect {victim} {victim}", "command_in_dump"),
+        ("V", f"COPY (SELECT 1) TO PROGRAM 'touch {MARK}';", "restore_failed"),
+        ("V", 'SET SESSION AUTHORIZATION "{victim}";', "restore_failed"),
+        ("V", "ALTER SYSTEM SET log_statement = 'all';", "restore_failed"),
+        ("N", rf"\! touch {MARK}", None),  # a name with line ends is a name
+        ("D", rf"\! touch {MARK}", "command_in_dump"),
+    ],
+)
+def test_an_archive_with_a_forged_entry_is_no_way_round(dataplane, pair, crafty, tenants, options, place, line, code):
+    """A view, a name and a row as pg_dump never writes them: pg_restore passes them on to psql."""
+    target = tenants()
+    dataplane.converge(target.item())
+    before = outside(dataplane)
+    data, line = dumps.archive(dataplane, crafty, *options), line.replace("{victim}", pair[1].name)
+    for mark, text in PLACES.items():
+        assert mark.encode() in data
+        if mark[0] == place:
+            data = data.replace(mark.encode(), (text % line).ljust(len(mark)).encode())
+    done = dumps.restore(dataplane, target.name, dumps.uploaded(dataplane, data))
+    assert (done["error"] and done["error"]["code"]) == code, done["error"]
+    assert not dumps.exists(MARK)
+    assert outside(dataplane) == before
+    assert still_there(dataplane, pair[1])
 
 
 def test_what_a_dump_leaves_behind_runs_as_its_tenant_alone(dataplane, pair, tenants):

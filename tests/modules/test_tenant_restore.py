@@ -3,18 +3,17 @@
 import gzip
 import os
 import signal
-import subprocess
 import threading
 import time
 import tracemalloc
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from agent_modules.module_utils.dbhost import scratch
 from agent_modules.module_utils.dbhost.errors import TenantError
 from tests.support import dumps, rich
-from tests.support.servers import postgres_tool
 
 ROWS = 500
 
@@ -151,15 +150,9 @@ def test_clients_are_cut_at_the_swap_and_come_back(dataplane, saved):
         assert client.execute("SELECT to_regclass('since')").fetchone() == (None,)
 
 
-def archive(dataplane, tenant, *options):
-    """What a person's own pg_dump makes, by their connection string."""
-    command = [postgres_tool("pg_dump"), *options, dataplane.url(tenant.name, tenant.password)]
-    return subprocess.run(command, check=True, capture_output=True).stdout
-
-
 @pytest.mark.parametrize("options", [["-Fc"], ["-Ft"], ["-Fp"], ["-Fp", "--inserts"]], ids=" ".join)
 def test_an_upload_of_any_format_is_taken(dataplane, rich_shop, tenants, options):
-    data = archive(dataplane, rich_shop, *options)
+    data = dumps.archive(dataplane, rich_shop, *options)
     if options == ["-Fp"]:
         data = gzip.compress(data)
     other = tenants()
@@ -320,3 +313,23 @@ def test_a_killed_server_process_fails_the_restore_alone(dataplane, saved):
     assert ended
     assert (done["error"]["code"], done["error"]["retryable"]) == ("restore_failed", True)
     untouched(dataplane, tenant, before)
+
+
+@pytest.mark.parametrize("held_as", [None, f"dbhost-held-{'a' * 16}"])
+def test_what_a_killed_restore_left_goes_with_its_database(dataplane, saved, held_as):
+    """Or the tenant role would own something in it, and stay."""
+    tenant, _, _ = saved
+    own = scratch.names_of(tenant.name)
+    scratch.create(dumps.cluster(dataplane), own, 40)
+    with dataplane.superuser(own.new) as connection:
+        connection.execute(
+            sql.SQL("CREATE TABLE goods (); ALTER TABLE goods OWNER TO {}").format(sql.Identifier(tenant.name))
+        )
+    item = tenant.item(state="absent", held_as=held_as)
+    predicted = dataplane.converge(item, check=True)
+    [gone] = dataplane.converge(item)
+    assert (gone["error"], gone["changes"]) == (None, predicted[0]["changes"])
+    assert not databases(dataplane) & {tenant.name, own.new}
+    assert dataplane.converge(item)[0]["changes"] == []
+    if held_as:
+        assert dataplane.converge({"name": held_as, "state": "absent"})[0]["error"] is None

@@ -2,7 +2,10 @@
 
 import getpass
 import json
+import uuid
 
+import pytest
+import yaml
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -58,3 +61,46 @@ def test_who_changed_what_is_known_to_the_control_plane(dataplane: DataPlane, sh
     ] * 2
     assert events[0].actor_label == f"operator {changed['who']}"
     assert events[0].details["changes"] == changed["changes"]
+
+
+def test_backups_and_restores_by_hand_are_known_too(dataplane: DataPlane, shop: str) -> None:
+    before = len(lines(dataplane))
+    backup = {"name": shop, "folder": str(uuid.uuid4()), "filename": "20261124_020000.sql.gz"}
+    second = {**backup, "filename": "20261124_030000.sql.gz"}
+    source = {"kind": "host", "folder": backup["folder"], "filename": backup["filename"]}
+    restore = {"name": shop, "into": "replace", "source": source}
+    for options in (["--check"], [], []):  # the second run of a backup changes nothing, so it is no event
+        for playbook, given in (
+            ("backup.yml", {"tenant_backup": backup}),
+            ("backups.yml", {"tenant_backups": [backup, second]}),
+        ):
+            assert play(dataplane, playbook, given, *options) == 0
+    assert play(dataplane, "restore.yml", {"tenant_restore": restore}, "--check") == 0
+    assert play(dataplane, "restore.yml", {"tenant_restore": restore}) == 0
+    assert (
+        play(dataplane, "backup.yml", {"tenant_backup": {**backup, "name": "nobody-here", "folder": str(uuid.uuid4())}})
+        == 2
+    )  # failed
+    told = lines(dataplane)[before:]
+    assert [(line["playbook"], line["database"], line["error"] is None) for line in told] == [
+        ("backup.yml", shop, True), ("backups.yml", shop, True), ("restore.yml", shop, True),
+        ("backup.yml", "nobody-here", False),
+    ]  # fmt: skip
+    assert [line["changes"] for line in told[:2]] == [[f"Back up to {each['filename']}"] for each in (backup, second)]
+    assert f"Put it in the place of {shop}" in told[2]["changes"]  # type: ignore[operator]
+
+
+def test_a_backup_of_the_control_plane_is_in_no_journal(
+    dataplane: DataPlane, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(lines(dataplane))
+    monkeypatch.setattr(dataplane, "environment", {"DBHOST_RUN_RECORDED": "1"})
+    backup = {"name": shop, "folder": str(uuid.uuid4()), "filename": "20261124_020000.sql.gz"}
+    assert play(dataplane, "backup.yml", {"tenant_backup": backup}) == 0
+    assert len(lines(dataplane)) == before
+
+
+def play(dataplane: DataPlane, playbook: str, given: dict[str, object], *options: str) -> int:
+    variables = dataplane.folder / "given.yml"
+    variables.write_text(yaml.safe_dump(given))
+    return dataplane.run_playbook(playbook, *options, "-e", f"@{variables}").returncode

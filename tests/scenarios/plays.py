@@ -13,7 +13,7 @@ import psycopg
 from tests.support.stack import CHECKOUT
 
 
-def playbook(name: str, *options: str | Path, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
+def playbook(name: str, *options: str | Path, timeout_s: float = 800) -> subprocess.CompletedProcess[str]:
     program = Path(sys.executable).with_name("ansible-playbook")
     command = [program, CHECKOUT / "playbooks" / f"{name}.yml", *options]
     return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=timeout_s)

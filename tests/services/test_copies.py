@@ -52,6 +52,19 @@ def test_one_that_failed_is_tried_again_later(session, left):
     assert queue(session) == 1
 
 
+def test_a_host_that_was_away_is_asked_again_when_it_has_reported_since(session, left):
+    queue(session)
+    ended = datetime.now(UTC)
+    change(session, Operation, state="failed", error_code="HOST_UNAVAILABLE", ended_at=ended)
+    report = HostReport(host_id=hosts.by_name(session, "db1").id, sampled_at=ended - timedelta(seconds=1))
+    session.add(report)
+    assert queue(session) == 0
+    report.sampled_at = ended + timedelta(seconds=1)
+    assert queue(session) == 1
+    change(session, Operation, state="failed", error_code="AGENT_ERROR", ended_at=ended)
+    assert queue(session) == 0
+
+
 def test_a_host_that_cannot_be_reached_is_waited_for(session, left):
     db1 = hosts.by_name(session, "db1")
     session.add(HostReport(host_id=db1.id, error="The host cannot be reached."))

@@ -1,7 +1,9 @@
 """One stack for all tests of this folder; each test makes the databases it needs."""
 
 import secrets
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -43,3 +45,27 @@ def database(alice: httpx.Client) -> Iterator[dict[str, Any]]:
     created = create(alice)
     yield created
     assert alice.delete(f"/databases/{created['id']}").status_code in (204, 404)
+
+
+@pytest.fixture
+def crowd(stack: Stack) -> Iterator[list[httpx.Client]]:
+    """Five users with room for twenty databases each."""
+    clients = []
+    for number in range(5):
+        email = f"crowd{number}-{time.monotonic_ns()}@example.com"
+        stack.user(email)
+        clients.append(stack.client(stack.key(email)))
+    yield clients
+    for client in clients:
+        client.close()
+
+
+def create_all(crowd: list[httpx.Client], prefix: str, **headers: str) -> list[httpx.Response]:
+    """A hundred databases, asked for at once."""
+
+    def post(number: int) -> httpx.Response:
+        body = {"name": f"{prefix}-{number:03}", "displayName": str(number)}
+        return crowd[number % 5].post("/databases", json=body, headers=headers)
+
+    with ThreadPoolExecutor(100) as pool:
+        return list(pool.map(post, range(100)))

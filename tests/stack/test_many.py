@@ -3,38 +3,16 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.stack.conftest import create_all
 from tests.support.stack import Stack, psql
 
 pytestmark = pytest.mark.stack
-
-
-@pytest.fixture
-def crowd(stack: Stack) -> Iterator[list[httpx.Client]]:
-    """Five users with room for twenty databases each."""
-    clients = []
-    for number in range(5):
-        email = f"crowd{number}-{time.monotonic_ns()}@example.com"
-        stack.user(email)
-        clients.append(stack.client(stack.key(email)))
-    yield clients
-    for client in clients:
-        client.close()
-
-
-def create_all(crowd: list[httpx.Client], prefix: str, **headers: str) -> list[httpx.Response]:
-    def post(number: int) -> httpx.Response:
-        body = {"name": f"{prefix}-{number:03}", "displayName": str(number)}
-        return crowd[number % 5].post("/databases", json=body, headers=headers)
-
-    with ThreadPoolExecutor(100) as pool:
-        return list(pool.map(post, range(100)))
 
 
 def delete_all(crowd: list[httpx.Client]) -> None:

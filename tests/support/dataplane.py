@@ -47,6 +47,7 @@ class DataPlane:
         self.state_dir, self.config_dir = self.folder / "host", self.folder / "pgbouncer"
         self.socket_dir, self.console_dir = self.folder / "run", self.folder / "console"
         self.data_dir, self.ca = self.folder / "data", self.folder / "ca.crt"
+        self.environment: dict[str, str] = {}  # what a run of a playbook finds besides
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
@@ -171,10 +172,16 @@ class DataPlane:
     ) -> subprocess.CompletedProcess[str]:
         """Run a playbook on this data plane as an operator does."""
         command = [Path(sys.executable).parent / "ansible-playbook", f"playbooks/{name}", *arguments]
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "ANSIBLE_NOCOLOR": "1",
+            "LC_ALL": "C.UTF-8",
+        }
         return subprocess.run(
             [*command, "-i", self.inventory(*hosts)],
             cwd=CHECKOUT,
-            env={"PATH": os.environ["PATH"], "HOME": str(self.folder), "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8"},
+            env=environment | self.environment,
             capture_output=True,
             text=True,
             check=False,

@@ -1,6 +1,7 @@
 """Take and load dumps on a test's data plane by the code that the modules run, without Ansible."""
 
 import os
+import subprocess
 import time
 import uuid
 from collections.abc import Iterator
@@ -97,6 +98,12 @@ def uploaded(plane: DataPlane, data: bytes) -> dict[str, Any]:
     path = plane.folder / f"upload-{uuid.uuid4().hex}"
     path.write_bytes(data)
     return {"kind": "file", "path": str(path)}
+
+
+def archive(plane: DataPlane, tenant: Any, *options: str) -> bytes:
+    """What a person's own pg_dump makes, by their connection string."""
+    command = [postgres_tool("pg_dump"), *options, plane.url(tenant.name, tenant.password)]
+    return subprocess.run(command, check=True, capture_output=True).stdout
 
 
 def exists(path: str) -> bool:

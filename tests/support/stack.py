@@ -56,8 +56,10 @@ class Stack:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.ports[0]}"
 
-    def dbhost(self, *arguments: str, check: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
-        return run([str(CHECKOUT / "dbhost"), *arguments], self.env, check=check, timeout=280, **more)
+    def dbhost(
+        self, *arguments: str, check: bool = True, timeout_s: float = 280, **more: Any
+    ) -> subprocess.CompletedProcess[str]:
+        return run([str(CHECKOUT / "dbhost"), *arguments], self.env, check=check, timeout=timeout_s, **more)
 
     def up(self) -> None:
         self.dbhost("up", "--detach")

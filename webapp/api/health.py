@@ -2,13 +2,13 @@
 
 import ipaddress
 
+import psycopg
 from flask import Blueprint, Response, jsonify, request
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from webapp import database_admin
+from webapp import schema_version
 from webapp.api import figures, gauges
 from webapp.api.auth import known_key, routes
 from webapp.api.responses import answer, documented
@@ -43,8 +43,8 @@ def alive() -> Response:
 def ready() -> tuple[Response, int]:
     """This process can serve: the control database is there and has the schema that this code needs."""
     try:
-        migrated = database_admin.is_current(resources().settings.database_url.get_secret_value())
-    except DBAPIError:
+        migrated = schema_version.is_current(resources().settings.database_url.get_secret_value())
+    except psycopg.Error:
         return jsonify(status="unavailable", reason="The control database cannot be reached."), 503
     if not migrated:
         return jsonify(status="unavailable", reason="The control database's schema is not current."), 503

@@ -19,8 +19,9 @@ from webapp.embedded import playbooks, users
 from webapp.embedded.environment import CHECKOUT, Stack
 from webapp.models import Database, Host
 from webapp.services.actors import operator
-from webapp.services.hosts import live, reached_by_ssh
+from webapp.services.hosts import EMBEDDED, live, reached_by_ssh
 from webapp.worker import desired
+from webapp.worker import environment as worker_environment
 
 
 def wanted(session: Session, host: str) -> list[dict[str, Any]]:
@@ -46,7 +47,9 @@ def by_ssh(session: Session, host: str) -> list[Host]:
 @contextmanager
 def variables_file(stack: Stack, databases: list[dict[str, Any]]) -> Iterator[Path]:
     """A file that the agent's OS user alone can read, gone at the end: verifiers never stand on a command line."""
-    with tempfile.TemporaryDirectory(prefix="converge-", dir=stack.home / "runs") as folder:
+    runs = stack.home / "runs"
+    runs.mkdir(mode=0o700, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="converge-", dir=runs) as folder:
         path = Path(folder) / "tenants.json"
         path.touch(mode=0o600)
         path.write_text(json.dumps({"tenant_databases": databases}), encoding="utf-8")
@@ -59,18 +62,29 @@ def variables_file(stack: Stack, databases: list[dict[str, Any]]) -> Iterator[Pa
 def converge(stack: Stack, host: str, by_ssh: list[Host], databases: list[dict[str, Any]], *, check: bool) -> int:
     """Run databases.yml over *databases* as the agent's OS user, showing its output; returns its exit code."""
     with variables_file(stack, databases) as path:
-        inventory = playbooks.LOCAL_INVENTORY
+        inventory = worker_environment.inventory(settings().inventory)
         if by_ssh:
             inventory = inventory_files.for_agent(path.parent, by_ssh, settings().worker_key)
         base = playbooks.command("databases", inventory, [host])
         command = [*base, "--extra-vars", f"@{path}", *(["--check", "--diff"] if check else [])]
-        known = {"DBHOST_OPERATOR": operator().operator or ""}
-        environment = {**playbooks.environment(stack, stack.agent_user), **known}
         return subprocess.run(
             command,
             cwd=CHECKOUT,
-            env=environment,
+            env=environment(stack, host, path.parent),
             check=False,
             stdin=subprocess.DEVNULL,
             **users.switch(stack.agent_user),
         ).returncode
+
+
+def environment(stack: Stack, host: str, scratch: Path) -> dict[str, str]:
+    """What the run knows: of the embedded host where things are, of others nothing, and not the person's own ssh."""
+    if host == EMBEDDED:
+        known = dict(playbooks.environment(stack, stack.agent_user))
+    else:
+        known = worker_environment.of_playbooks(os.environ) | {
+            "HOME": str(scratch),
+            "ANSIBLE_HOME": f"{scratch}/ansible",
+        }
+        known.pop("SSH_AUTH_SOCK", None)
+    return known | {"DBHOST_OPERATOR": operator().operator or ""}

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from webapp import database_admin, production
+from webapp import database_admin, production, schema_version
 from webapp import release as releases
 from webapp.config import settings
 from webapp.db import make_engine, make_sessions
@@ -62,7 +62,7 @@ def secrets_command(
 def prepare(listed: str, check: bool) -> None:
     """Migrate the control database and make the inventory's hosts known, each given with name, address and port."""
     url = settings().database_url.get_secret_value()
-    before, newest = database_admin.current(url), database_admin.newest()
+    before, newest = schema_version.current(url), schema_version.newest()
     done = [] if before == newest else [f"migrate from {before or 'nothing'} to {newest}"]
     if done and not check:
         database_admin.upgrade(url)

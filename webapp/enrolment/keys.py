@@ -17,11 +17,11 @@ def choose(
     shown = ssh_keys.scan(address, port)
     if not shown:
         raise EnrolmentError(f"No SSH server answers at {address}, port {port}.")
-    wanted = [check_key(key) for key in given] or list(pinned)
-    if wanted:
-        return matching(shown, [key for key in shown if key in wanted])
-    if fingerprints:
-        return matching(shown, [key for key in shown if fingerprint(key) in fingerprints])
+    wanted = [check_key(key) for key in given]
+    if wanted or fingerprints:
+        return matching(shown, [key for key in shown if key in wanted or fingerprint(key) in fingerprints])
+    if pinned:
+        return matching(shown, [key for key in shown if key in pinned])
     return ask(address, shown)
 
 

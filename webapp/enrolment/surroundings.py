@@ -9,6 +9,7 @@ from pathlib import Path
 from webapp.config import settings
 from webapp.embedded import users
 from webapp.embedded.environment import Stack
+from webapp.enrolment.errors import EnrolmentError
 from webapp.fleet import keys
 from webapp.worker import environment
 
@@ -42,12 +43,16 @@ class Surroundings:
 
 
 def of(stack: Stack) -> Surroundings:
-    """Those of *stack*; the worker's key is made when it is missing."""
+    """Those of *stack*; the worker's key is made when it is missing, but for one that the settings name."""
     key_file = settings().worker_key
-    return Surroundings(stack.home, ensure_worker_key(stack, key_file), key_owner(key_file))
+    if settings().ssh_key_file is None:
+        ensure_worker_key(stack, key_file)
+    elif not key_file.exists():
+        raise EnrolmentError(f"The worker's key is not there: {key_file}.")
+    return Surroundings(stack.home, key_file, key_owner(key_file))
 
 
-def ensure_worker_key(stack: Stack, key_file: Path) -> Path:
+def ensure_worker_key(stack: Stack, key_file: Path) -> None:
     """The key by which the worker enters hosts. Only the worker's OS user may read it."""
     existed = key_file.exists()
     keys.ensure_key(key_file, "dbhost-worker")
@@ -55,7 +60,6 @@ def ensure_worker_key(stack: Stack, key_file: Path) -> Path:
         uid, gid = users.owner(stack, stack.agent_user)
         os.chown(key_file, uid, gid)
     key_file.chmod(0o600)
-    return key_file
 
 
 def key_owner(key_file: Path) -> str | None:

@@ -16,7 +16,8 @@ def links() -> dict[str, dict[str, object]]:
 def ensure_bridge(names: FleetNames, known: Record) -> None:
     """A bridge with the network's first address. It has no uplink, and hosts get no default route."""
     if names.bridge not in links():
-        run("ip", "link", "add", "name", names.bridge, "type", "bridge")
+        # No snooping: IPv6 asks for neighbours by multicast, and a host without a link-local address joins no group.
+        run("ip", "link", "add", "name", names.bridge, "type", "bridge", "mcast_snooping", "0")
     run("ip", "link", "set", "dev", names.bridge, "addrgenmode", "none")  # no IPv6: nothing would be pinned there
     run("ip", "address", "replace", f"{known.bridge_address}/{known.network.prefixlen}", "dev", names.bridge)
     run("ip", "link", "set", "dev", names.bridge, "up")

@@ -3,17 +3,17 @@
 import uuid
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, delete, exists, false, func, or_, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from webapp.models import Copy, Database, Host, HostReport, Member, MemberCredential, Operation
 from webapp.services import audit, hosts, operations
 from webapp.services.actors import SYSTEM
-from webapp.services.errors import OperationInProgress
+from webapp.services.errors import HostUnavailable, OperationInProgress
 
 KIND = "database.drop_copy"
-# One that could not be dropped is in nobody's way.
+# One that could not be dropped is in nobody's way. A host that was away is asked again when it has reported since.
 AGAIN_AFTER = timedelta(minutes=15)
 
 
@@ -62,13 +62,14 @@ def queue_due(session: Session) -> int:
     here = Operation.database_id == Copy.database_id
     busy = exists().where(here, Operation.lane == "long", Operation.state.in_(("queued", "running")))
     tried = Operation.kind == KIND, Operation.host_id == Copy.host_id, Operation.created_at > func.now() - AGAIN_AFTER
+    back = Operation.error_code == HostUnavailable.code, HostReport.sampled_at > Operation.ended_at
     query = (
         select(Copy)
         .join(Host, Host.id == Copy.host_id)
         .join(Database, Database.id == Copy.database_id)
         .outerjoin(HostReport, HostReport.host_id == Host.id)
         .where(~hosts.held(), HostReport.error.is_(None), Database.host_id != Copy.host_id)
-        .where(~busy, ~exists().where(here, *tried))
+        .where(~busy, ~exists().where(here, *tried, ~func.coalesce(and_(*back), false())).correlate(Copy, HostReport))
     )
     return sum(_queue(session, copy) for copy in session.scalars(query.with_for_update(of=Copy, skip_locked=True)))
 

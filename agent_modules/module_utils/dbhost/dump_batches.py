@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from . import dumping, postgres
+from . import dump_files, dumping, postgres
 from .dump_user import DumpUser
 from .errors import TenantError
 from .jobs import Progress
@@ -55,6 +56,17 @@ def run(
     with ThreadPoolExecutor(max(1, at_once)) as pool:
         found = list(pool.map(one, items))
     return {"backups": found, "error": _error(found)}
+
+
+def present(state_dir: Path, items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What is known of those of *items* that the host has already; an item that is not valid is none of them."""
+    found = []
+    for item in items:
+        with contextlib.suppress(TenantError):
+            wanted = dumping.parse(item)
+            place = state_dir / "backups" / wanted.folder
+            found.append(None if wanted.upload else dump_files.described(place, wanted.filename))
+    return [each for each in found if each]
 
 
 def _missing() -> TenantError:

@@ -79,7 +79,7 @@ def run(state_dir: Path, user: DumpUser, wanted: Backup, progress: Progress) -> 
         except BaseException:
             sink.abort()
             raise
-        return about
+        return {**about, "changes": [f"Back up to {wanted.filename}"]}
 
 
 def _sink(folder: Path, wanted: Backup) -> FileSink | PartsSink:
