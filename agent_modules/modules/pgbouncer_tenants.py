@@ -12,7 +12,8 @@ short_description: Converge PgBouncer's entries of tenant databases
 description:
   - Renders C(databases.ini), C(hba.conf) and C(userlist.txt) whole, from the host's own desired state and the list.
   - Proves the files on a PgBouncer of its own before it puts them in place, reloads once for the whole list, and then
-    watches what PgBouncer serves. It reloads twice when sessions must be cut.
+    watches what PgBouncer serves. When sessions must be cut it reloads once more, so that nobody new comes in while
+    they are, and once more again where clients may come back.
   - Sessions are cut when the verifier changes, when the networks get narrower, and for O(databases[].disconnect).
   - A line of the userlist is never taken out while PgBouncer lives; it becomes a tombstone, whose password is unknown.
   - One database that fails does not stop the rest, and does not fail the module.

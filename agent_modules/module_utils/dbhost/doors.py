@@ -26,6 +26,11 @@ class Step:
     cut: bool
     changes: tuple[str, ...]
 
+    @property
+    def shuts(self) -> bool:
+        """True if clients may be inside who have to leave."""
+        return self.cut or (self.before.door != CLOSED and self.after.door == CLOSED)
+
 
 def step(before: Entry, wanted: TenantDatabase) -> Step:
     """The way from *before* to *wanted*; a host's own tombstone stays the same as long as the door is shut."""
@@ -101,7 +106,7 @@ def _within(network: Network, allowed: list[Network]) -> bool:
 
 def _changes(before: Entry, after: Entry, cut: bool, name: str) -> list[str]:
     found = [f'Cut the clients of "{name}"'] if cut else []
-    if before.door == OPEN and after.door == CLOSED:
+    if before.door != CLOSED and after.door == CLOSED:
         found.append(f'Close "{name}": entry and networks out, tombstone in')
     elif before.door != OPEN and after.door == OPEN:
         found.append(f'Open "{name}": entry, networks and verifier in')

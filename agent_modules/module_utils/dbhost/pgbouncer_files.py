@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import doors, files
-from .store import OPEN, Entry, Store
+from .store import CLOSED, OPEN, Entry, Store
 
 DATABASES, HBA, USERLIST = "databases.ini", "hba.conf", "userlist.txt"
 _HEADER = "by DBHost's module pgbouncer_tenants; changes made here are lost"
@@ -33,12 +33,12 @@ class Backend:
 def render(store: Store, backend: Backend) -> dict[str, str]:
     """The files' contents by name. Names, sizes and networks were checked when they came into the store."""
     tenants = sorted(store.items())
-    opened = [(name, entry) for name, entry in tenants if entry.door == OPEN]
+    inside = [(name, entry) for name, entry in tenants if entry.door != CLOSED]
     return {
         DATABASES: _text(
-            f";; {_HEADER}", ["[databases]", *(_database(name, entry, backend) for name, entry in opened)]
+            f";; {_HEADER}", ["[databases]", *(_database(name, entry, backend) for name, entry in inside)]
         ),
-        HBA: _text(f"# {_HEADER}", [line for name, entry in opened for line in _hba(name, entry)]),
+        HBA: _text(f"# {_HEADER}", [line for name, entry in inside for line in _hba(name, entry)]),
         USERLIST: _text(f";; {_HEADER}", [line for name, entry in tenants for line in _user(name, entry)]),
     }
 
@@ -79,10 +79,11 @@ def _database(name: str, entry: Entry, backend: Backend) -> str:
 
 def _hba(name: str, entry: Entry) -> Iterator[str]:
     """`md5` still means SCRAM, as every secret in the userlist is one. The local line serves the salt probe, which
-    must not depend on a tenant's networks: PgBouncer's socket is in a folder that only its own OS user can enter."""
+    must not depend on a tenant's networks: PgBouncer's socket is in a folder that only its own OS user can enter.
+    While clients are cut it alone is there, so that the probe can tell when nobody new gets in and when all are out."""
     for role in (name, *(member.role for member in entry.members if member.verifier)):
         yield f'local "{name}" "{role}" md5'
-        for network in doors.networks(entry):
+        for network in doors.networks(entry) if entry.door == OPEN else ():
             yield f'hostssl "{name}" "{role}" {network} md5'
 
 

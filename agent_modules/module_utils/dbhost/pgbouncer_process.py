@@ -18,7 +18,7 @@ from pathlib import Path
 from . import files, scram
 from .errors import TenantError
 from .pgbouncer_files import DATABASES, HBA, USERLIST
-from .store import OPEN, Entry
+from .store import CUTTING, OPEN, Entry
 
 _PORT = 6432  # only part of a socket's name here
 _WAIT_S = 8.0
@@ -121,7 +121,8 @@ def wait_until_served(pgbouncer: PgBouncer, entries: Mapping[str, Entry]) -> set
 
 def _serves(login: scram.Endpoint, name: str, entry: Entry) -> bool:
     members = [member for member in entry.members if member.verifier] if entry.door == OPEN else []
-    return _offers(login, name, name, entry.verifier if entry.door == OPEN else None) and all(
+    secret = {OPEN: entry.verifier, CUTTING: entry.tombstone}.get(entry.door)
+    return _offers(login, name, name, secret) and all(
         _offers(login, name, member.role, member.verifier) for member in members
     )
 

@@ -15,7 +15,7 @@ from .errors import TenantError
 from .pgbouncer_files import Backend
 from .pgbouncer_process import PgBouncer
 from .results import Result
-from .store import CLOSED, CUTTING, Entry, Store
+from .store import CUTTING, Entry, Store
 from .tenants import TenantDatabase
 
 
@@ -121,13 +121,13 @@ def _unserved(host: Host, steps: Mapping[str, doors.Step], outcome: Outcome) -> 
 def _apply(
     host: Host, held: Store, final: Store, steps: Mapping[str, doors.Step], unserved: set[str], outcome: Outcome
 ) -> None:
-    cut = {name: doors.closed(step.before, CUTTING) for name, step in steps.items() if step.cut}
+    leaving = {name: doors.closed(step.before, CUTTING) for name, step in steps.items() if step.shuts}
     changed = {name: step.after for name, step in steps.items() if step.changes or name in unserved}
     try:
-        if cut:
-            held = {**held, **cut}
-            final = {**final, **_after_cut(host, held, cut, steps, outcome)}
-        _publish(host, final)
+        if leaving:
+            held = {**held, **leaving}
+            final = {**final, **_cut(host, held, leaving, steps, outcome)}
+        _publish(host, final, final)
         missing = pgbouncer_process.wait_until_served(host.pgbouncer, changed)
     except TenantError as error:
         _fail(outcome, {*changed, *(result.name for result in outcome.results if result.changes)}, error)
@@ -135,23 +135,35 @@ def _apply(
     _fail(outcome, missing, _not_served())
 
 
-def _after_cut(
-    host: Host, held: Store, cut: Store, steps: Mapping[str, doors.Step], outcome: Outcome
+def _cut(
+    host: Host, held: Store, leaving: Store, steps: Mapping[str, doors.Step], outcome: Outcome
 ) -> dict[str, Entry]:
-    """Shut the doors of *cut* until PgBouncer refuses their logins; who is not refused stays so, for the next run."""
-    _publish(host, held)
-    missing = pgbouncer_process.wait_until_served(host.pgbouncer, cut)
+    """Let nobody new in, and only then take out the databases of those that open again, which ends every session.
+
+    PgBouncer 1.24 dies of a database that is taken out while clients come back whose logins at the server fail.
+    Whoever it does not obey for stays *cutting*, for the next run; the entries of these are returned.
+    """
+    stuck = _show(host, held, held, leaving, outcome)
+    out = {name: doors.closed(entry) for name, entry in leaving.items() if steps[name].cut and name not in stuck}
+    if out:
+        stuck |= _show(host, {**held, **out}, held, out, outcome)
+        store.save(host.state_dir, {**held, **{name: out[name] for name in out.keys() - stuck}})
+    return {name: leaving[name] for name in stuck}
+
+
+def _show(host: Host, wanted: Store, remembered: Store, watched: Store, outcome: Outcome) -> set[str]:
+    """Publish *wanted* and wait until PgBouncer serves *watched*; those that it does not serve have failed."""
+    _publish(host, wanted, remembered)
+    missing = pgbouncer_process.wait_until_served(host.pgbouncer, watched)
     _fail(outcome, missing, _not_served())
-    done = {name: doors.closed(entry, CLOSED) for name, entry in cut.items() if name not in missing}
-    store.save(host.state_dir, {**held, **done})
-    return {name: cut[name] if name in missing else steps[name].after for name in cut}
+    return missing
 
 
-def _publish(host: Host, wanted: Store) -> None:
+def _publish(host: Host, wanted: Store, remembered: Store) -> None:
     """Prove, remember, write, reload: a kill between any two of these is healed by the next run."""
     contents = pgbouncer_files.render(wanted, host.backend)
     pgbouncer_process.prove(host.pgbouncer.executable, contents, host.state_dir)
-    store.save(host.state_dir, wanted)
+    store.save(host.state_dir, remembered)
     pgbouncer_files.write(host.pgbouncer.config_dir, contents)
     pgbouncer_process.reload(host.pgbouncer)
 

@@ -29,7 +29,7 @@ class MemberEntry:
 
 @dataclass(frozen=True)
 class Entry:
-    """One tenant. *door* says whether its clients get in; *cutting* means that a cut has begun and is not proven."""
+    """One tenant. *door* says whether its clients get in; *cutting*: nobody new, those inside may not be out yet."""
 
     generation: int = 0
     door: str = CLOSED
