@@ -1,6 +1,7 @@
 """Schemathesis against the OpenAPI document: what it promises is what comes, whatever is sent."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -25,6 +26,9 @@ schemathesis.openapi.format("email", st.sampled_from(["dora@example.com", "Eve+d
 
 FEW = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), database=None, derandomize=True)
 
+PARTS = 4  # for as many processes; all of it in one takes minutes on a busy machine
+in_parts = pytest.mark.parametrize("part", range(PARTS))
+
 
 @pytest.fixture
 def app(make_api: Set) -> Flask:
@@ -34,16 +38,23 @@ def app(make_api: Set) -> Flask:
     )
 
 
-def operations(app: Flask) -> Iterator[Any]:
+def operations(app: Flask, part: int) -> Iterator[Any]:
     schema = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", app)
     # Which characters are printable is more than a pattern can say; test_errors.py sends the others.
     schema.config.generation.update(codec="ascii")
-    for result in schema.get_all_operations():
+    for result in islice(schema.get_all_operations(), part, None, PARTS):
         yield result.ok()
 
 
+@in_parts
 def test_what_is_allowed(
-    app: Flask, alice: Caller, shop: Database, queued: Operation, idle_worker: ScriptedWorker, session: Session
+    app: Flask,
+    alice: Caller,
+    shop: Database,
+    queued: Operation,
+    idle_worker: ScriptedWorker,
+    session: Session,
+    part: int,
 ) -> None:
     """Valid requests on a database and an operation that are there."""
     idle_worker.play_once()
@@ -55,7 +66,7 @@ def test_what_is_allowed(
     named["delivery_id"] = named["invitation_id"] = str(queued.id)
     ids = {"databases": str(shop.id), "operations": str(queued.id)}
     headers = {"Authorization": f"Bearer {alice.key}"}
-    for operation in operations(app):
+    for operation in operations(app, part):
         # What makes an upload's name a dump's is more than a schema can say; test_backups.py sends those.
         if operation.path.endswith("/backups/restore"):
             continue
@@ -89,10 +100,11 @@ def test_what_is_allowed(
         check()
 
 
-def test_what_is_not(app: Flask, alice: Caller) -> None:
+@in_parts
+def test_what_is_not(app: Flask, alice: Caller, part: int) -> None:
     """Requests that break the document in one way or another are refused as it says."""
     headers = {"Authorization": f"Bearer {alice.key}"}
-    for operation in operations(app):
+    for operation in operations(app, part):
 
         @FEW
         @given(case=operation.as_strategy(generation_mode=GenerationMode.NEGATIVE))

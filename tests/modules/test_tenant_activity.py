@@ -5,6 +5,7 @@ import signal
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from agent_modules.module_utils.dbhost import activity
 from tests.support import dumps
@@ -101,6 +102,12 @@ def test_tenants_can_neither_reset_nor_stop_the_counters(dataplane, busy):
     ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             run(dataplane, busy, statement)
+
+
+def test_without_counters_there_is_no_proof(dataplane, busy):
+    with dataplane.superuser() as connection:
+        connection.execute(sql.SQL("ALTER DATABASE {} SET track_counts = off").format(sql.Identifier(busy.name)))
+    assert read(dataplane, busy) is None
 
 
 def test_counters_that_were_reset_prove_nothing(dataplane, busy):

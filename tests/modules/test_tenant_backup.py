@@ -44,6 +44,7 @@ def test_it_works(dataplane, filled):
 def test_a_file_that_is_there_is_not_made_again(dataplane, filled):
     backup = dumps.wanted(filled.name)
     first = dumps.back_up(dataplane, backup)
+    assert first.pop("changes") == [f"Back up to {backup.filename}"]
     written = dumps.path(dataplane, backup).stat().st_mtime_ns
     assert dumps.back_up(dataplane, backup) == first
     assert dumps.path(dataplane, backup).stat().st_mtime_ns == written

@@ -9,6 +9,7 @@ import tracemalloc
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from agent_modules.module_utils.dbhost import scratch
 from agent_modules.module_utils.dbhost.errors import TenantError
@@ -312,3 +313,23 @@ def test_a_killed_server_process_fails_the_restore_alone(dataplane, saved):
     assert ended
     assert (done["error"]["code"], done["error"]["retryable"]) == ("restore_failed", True)
     untouched(dataplane, tenant, before)
+
+
+@pytest.mark.parametrize("held_as", [None, f"dbhost-held-{'a' * 16}"])
+def test_what_a_killed_restore_left_goes_with_its_database(dataplane, saved, held_as):
+    """Or the tenant role would own something in it, and stay."""
+    tenant, _, _ = saved
+    own = scratch.names_of(tenant.name)
+    scratch.create(dumps.cluster(dataplane), own, 40)
+    with dataplane.superuser(own.new) as connection:
+        connection.execute(
+            sql.SQL("CREATE TABLE goods (); ALTER TABLE goods OWNER TO {}").format(sql.Identifier(tenant.name))
+        )
+    item = tenant.item(state="absent", held_as=held_as)
+    predicted = dataplane.converge(item, check=True)
+    [gone] = dataplane.converge(item)
+    assert (gone["error"], gone["changes"]) == (None, predicted[0]["changes"])
+    assert not databases(dataplane) & {tenant.name, own.new}
+    assert dataplane.converge(item)[0]["changes"] == []
+    if held_as:
+        assert dataplane.converge({"name": held_as, "state": "absent"})[0]["error"] is None

@@ -1,6 +1,7 @@
 """playbooks/backup.yml as an operator runs it, by hand and with a file that says what to dump."""
 
 import gzip
+import json
 import re
 import secrets
 import uuid
@@ -144,3 +145,22 @@ def test_no_file_outside_the_store_is_touched(dataplane, tmp_path):
         run = keep(dataplane, files, "-v")
         assert (run.returncode, '"code": "invalid_place"' in run.stdout) == (2, True)
     assert not (tmp_path / "passwd").exists()
+
+
+def test_activity_is_as_in_the_dump_until_somebody_writes(dataplane, shop):
+    def look(name):
+        variables = json.dumps({"tenant_activity": {"name": name}})
+        return dataplane.run_playbook("activity.yml", "-v", "-e", variables)
+
+    dataplane.converge({"name": shop, "generation": 2, "state": "closed", "verifier": verifier("secret")})
+    dumped = report(play(dataplane, item(shop), "-v"))["backup"]["manifest"]["activity"]
+    looked = look(shop)
+    assert changed(looked) == 0
+    assert told(looked.stdout, "Report the activity")["activity"] == {
+        "name": shop, "sessions": 0, "activity": dumped, "error": None,
+    }  # fmt: skip
+    with dataplane.superuser(shop) as connection:
+        connection.execute("DELETE FROM goods")
+    assert told(look(shop).stdout, "Report the activity")["activity"]["activity"] != dumped
+    nobody = told(look("nobody-here").stdout, "Report the activity")["activity"]
+    assert (nobody["name"], nobody["error"]["code"]) == ("nobody-here", "not_readable")

@@ -16,7 +16,7 @@ import yaml
 from tests.fleet.support import Machine
 from tests.support.stack import CHECKOUT, Stack
 from webapp import release
-from webapp.fleet import Fleet
+from webapp.fleet import Fleet, system_packages
 from webapp.fleet.fleet import IMAGES_VARIABLE
 from webapp.fleet.inventory import Login, as_yaml
 from webapp.services.inventory import AGENT_USER
@@ -87,6 +87,7 @@ CREATE: dict[str, Callable[[], None]] = {
 def create(scenario: str) -> None:
     """Note what the machine is like, then make the hosts."""
     home(scenario).mkdir(parents=True, exist_ok=True)
+    system_packages.ensure_installed(print)  # they stay, and so does what theirs leave in /run
     seen = {kind: sorted(names) for kind, names in asdict(Machine.now()).items()}
     (home(scenario).parent / f"{scenario}-{FILES['machine']}").write_text(json.dumps(seen))
     CREATE[scenario]()

@@ -6,7 +6,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 LONGEST = "tests/stack"
 ONE_STACK_OR_SITE = (LONGEST, "tests/browser")
-A_STACK_EACH = ("tests/embedded/test_stack.py",)
+A_STACK_EACH = ("tests/embedded/test_stack.py", "tests/stack/test_upload_memory.py")
 
 
 def scope(nodeid: str) -> str:

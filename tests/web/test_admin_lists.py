@@ -22,6 +22,7 @@ def test_operations_are_filtered_retried_and_cancelled(root: Browser, shop: Data
     operation = session.query(Operation).one()
     address = f"/operations/{operation.id}"
     assert address in root.page("/admin/operations?state=succeeded&kind=database.create&host=local&search=sho")
+    assert '<option value="backup.create">Backup</option>' in root.page("/admin/operations")
     assert address not in root.page("/admin/operations?state=failed")
     assert root.post(f"/admin/operations/{operation.id}/retry").status_code == 409
     operation.state = "failed"

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from tests.browser.scripted_worker import ScriptedWorker
 from tests.web.conftest import PASSWORD, Browser, password_of
-from webapp.models import AuditEvent, Database, User, UserDeletion
+from webapp.models import AuditEvent, Database, QueuedMail, User, UserDeletion
 from webapp.services import api_keys, user_deletions, users
 from webapp.services.actors import SYSTEM
 
@@ -84,6 +84,8 @@ def test_an_admin_is_made_and_unmade_but_never_the_last(root: Browser, alice: Br
 def test_an_address_is_changed(root: Browser, alice: Browser, bob: Browser, session: Session) -> None:
     assert act(root, alice, "email", email="new@example.com") == 303
     assert user_of(session, alice).email == "new@example.com"
+    [told] = session.scalars(select(QueuedMail))
+    assert (told.recipient, "new@example.com" in told.text) == ("alice@example.com", True)
     assert act(root, alice, "email", email="bob@example.com") == 409
     assert act(root, alice, "email", email="nonsense") == 400
 

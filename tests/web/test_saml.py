@@ -258,7 +258,6 @@ def test_of_a_wrapped_answer_only_what_was_signed_is_read(
         {"subject": ""},
         {"format": "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"},
     ],
-    ids=str,
 )
 def test_signed_but_not_for_this(
     session: Session, anonymous: Browser, idp: SamlProvider, changes: dict[str, str]

@@ -19,7 +19,7 @@ from webapp.embedded import playbooks, users
 from webapp.embedded.environment import CHECKOUT, Stack
 from webapp.models import Database, Host
 from webapp.services.actors import operator
-from webapp.services.hosts import live, reached_by_ssh
+from webapp.services.hosts import EMBEDDED, live, reached_by_ssh
 from webapp.worker import desired
 from webapp.worker import environment as worker_environment
 
@@ -67,13 +67,24 @@ def converge(stack: Stack, host: str, by_ssh: list[Host], databases: list[dict[s
             inventory = inventory_files.for_agent(path.parent, by_ssh, settings().worker_key)
         base = playbooks.command("databases", inventory, [host])
         command = [*base, "--extra-vars", f"@{path}", *(["--check", "--diff"] if check else [])]
-        known = {"DBHOST_OPERATOR": operator().operator or ""}
-        environment = {**playbooks.environment(stack, stack.agent_user), **known}
         return subprocess.run(
             command,
             cwd=CHECKOUT,
-            env=environment,
+            env=environment(stack, host, path.parent),
             check=False,
             stdin=subprocess.DEVNULL,
             **users.switch(stack.agent_user),
         ).returncode
+
+
+def environment(stack: Stack, host: str, scratch: Path) -> dict[str, str]:
+    """What the run knows: of the embedded host where things are, of others nothing, and not the person's own ssh."""
+    if host == EMBEDDED:
+        known = dict(playbooks.environment(stack, stack.agent_user))
+    else:
+        known = worker_environment.of_playbooks(os.environ) | {
+            "HOME": str(scratch),
+            "ANSIBLE_HOME": f"{scratch}/ansible",
+        }
+        known.pop("SSH_AUTH_SOCK", None)
+    return known | {"DBHOST_OPERATOR": operator().operator or ""}

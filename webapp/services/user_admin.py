@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from webapp.models import Database, User
-from webapp.services import accounts, audit, auth_sessions, plans, users
+from webapp.services import accounts, audit, auth_sessions, mails, outbox, plans, users
 from webapp.services.actors import Actor
 from webapp.services.errors import Conflict, NotFound
 from webapp.services.guards import mark_authorized
@@ -101,9 +101,15 @@ def unban(session: Session, actor: Actor, user: User) -> None:
 
 
 def change_email(session: Session, actor: Actor, user: User, email: str) -> None:
-    """Give *user* another address, on the admin's word that it is theirs. Raises ValidationFailed or Conflict."""
+    """Give *user* another address, on the admin's word that it is theirs; the old one is told.
+
+    Raises ValidationFailed or Conflict.
+    """
     require_admin(actor)
+    before = user.email
     accounts.set_email(session, actor, user, users.check_email(email))
+    if user.email != before:
+        outbox.queue(session, mails.email_changed(before, user.email))
 
 
 def require_dispensable(session: Session, actor: Actor, user: User) -> None:

@@ -40,6 +40,7 @@ WITH counted AS (
     FROM pg_stat_database WHERE datname = current_database()
 )
 SELECT encode(sha256(convert_to(string_agg(line, E'\\n' ORDER BY line COLLATE "C"), 'UTF8')), 'hex') FROM lines
+ WHERE current_setting('track_counts')::boolean
 """
 
 # PostgreSQL's own workers have no user.
@@ -49,9 +50,10 @@ SELECT count(*) FROM pg_stat_activity
 """
 
 
-def fingerprint(session: TenantSession) -> str:
-    """What the counters say now; not to be asked within a transaction, where they would stand still."""
-    return session.ask(_FINGERPRINT, "Read the counters of writes")
+def fingerprint(session: TenantSession) -> str | None:
+    """What the counters say now; None where PostgreSQL keeps none. Not to be asked within a transaction: they stand
+    still there."""
+    return session.ask(_FINGERPRINT, "Read the counters of writes") or None
 
 
 def read(user: DumpUser, name: str) -> dict[str, Any]:

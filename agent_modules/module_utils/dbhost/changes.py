@@ -23,7 +23,7 @@ def changes(current: Observed, wanted: TenantDatabase) -> list[Change]:
     """
     _require_ours(current)
     if wanted.state == "absent":
-        return holding.keep(current, wanted) or _drop(current)
+        return _drop_unfinished(current) + (holding.keep(current, wanted) or _drop(current))
     returned = holding.brought_back(current, wanted)
     if returned is not None:
         return [holding.bring_back(current, wanted), *changes(returned, wanted)]
@@ -45,6 +45,11 @@ def _require_ours(current: Observed) -> None:
         raise TenantError("foreign_role", "A role of this name exists that the provisioner does not administer.")
     if current.foreign_database:
         raise TenantError("foreign_database", "A database of this name exists that the provisioner does not own.")
+
+
+def _drop_unfinished(current: Observed) -> list[Change]:
+    """What is the role's there would keep the role."""
+    return [statement("DROP DATABASE {} WITH (FORCE)", name) for name in current.unfinished]
 
 
 def _drop(current: Observed) -> list[Change]:

@@ -194,6 +194,15 @@ def test_an_entry_of_ipv6_lets_in_what_it_names(owner: httpx.Client, shop: dict[
     session(over_ipv6).close()
 
 
+def test_a_drift_made_by_hand_is_found_and_repaired(shop: dict[str, Any]) -> None:
+    host = HOSTS[shop["host"]]
+    on_host(host, f"sudo -u postgres psql -qc 'ALTER ROLE \"{shop['name']}\" NOLOGIN'")
+    assert f'ALTER ROLE "{shop["name"]}" LOGIN' in STACK.dbhost("converge", "--host", host.name, "--check").stdout
+    STACK.dbhost("converge", "--host", host.name)
+    assert "changed=0" in STACK.dbhost("converge", "--host", host.name, "--check").stdout
+    session(shop["connectionString"]).close()
+
+
 def test_over_its_storage_a_database_reads_only_and_comes_back_by_itself(
     owner: httpx.Client, shop: dict[str, Any]
 ) -> None:

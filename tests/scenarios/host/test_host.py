@@ -165,6 +165,13 @@ def test_one_session_cannot_take_the_hosts_memory(host: FleetHost, authority: Pa
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
+def test_an_operator_looks_for_drift_by_the_workers_way(host: FleetHost, database: dict[str, Any]) -> None:
+    on_host(host, f"sudo -u postgres psql -qc 'ALTER ROLE \"{NAME}\" CONNECTION LIMIT 3'")
+    assert "CONNECTION LIMIT" in on_host(host, "sudo dbhost converge --host db1 --check")
+    on_host(host, "sudo dbhost converge --host db1")
+    assert "changed=0" in on_host(host, "sudo dbhost converge --host db1 --check")
+
+
 def test_an_old_pgbouncer_is_refused_unless_allowed() -> None:
     refused = play("host", "-e", "pgbouncer_allow_older=false", "--start-at-task", "Read PgBouncer's version")
     assert refused.returncode != 0

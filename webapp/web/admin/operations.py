@@ -12,6 +12,7 @@ from webapp.services.errors import Conflict
 from webapp.services.everything import Filters
 from webapp.web.admin.shell import admin_pages
 from webapp.web.requests import page_number
+from webapp.web.words import OPERATIONS
 
 blueprint = admin_pages("operations", "/operations")
 
@@ -23,7 +24,9 @@ def index(problem: str | None = None) -> str:
     filters = Filters(**{name: request.args.get(name, "")[:100] for name in ("search", "state", "host", "kind")})
     page = everything.operations(session, current_actor(), filters, page=page_number())
     choices = {"states": OPERATION_STATES, "kinds": KINDS, "hosts": everything.host_names(session)}
-    return render_template("admin/operations.html", page=page, filters=filters, problem=problem, **choices)
+    kind_words = {kind: OPERATIONS[kind].name for kind in KINDS}
+    context = {"page": page, "filters": filters, "problem": problem, "kind_words": kind_words}
+    return render_template("admin/operations.html", **choices, **context)
 
 
 @blueprint.post("/<uuid:operation_id>/cancel")
