@@ -29,9 +29,10 @@ _INSIDE: dict[str, Callable[[psycopg.Connection, str, str], None]] = {
     kinds.RELEASE: member_grants.release,
 }
 
+# Autovacuum's processes, which have no role, may be ended by a superuser alone; DROP and RENAME end them by themselves.
 _TERMINATE = """
 SELECT pg_catalog.pg_terminate_backend(a.pid, 5000) FROM pg_catalog.pg_stat_activity AS a
- WHERE (a.usename = %(name)s OR a.datname = %(name)s) AND a.pid <> pg_catalog.pg_backend_pid()
+ WHERE (a.usename = %(name)s OR a.datname = %(name)s AND a.usename IS NOT NULL) AND a.pid <> pg_catalog.pg_backend_pid()
 """
 
 

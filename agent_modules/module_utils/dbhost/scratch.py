@@ -24,9 +24,10 @@ _DATABASES = """
 SELECT d.datname::text, d.datallowconn FROM pg_catalog.pg_database AS d
  WHERE d.datname = ANY (%s) AND d.datdba = current_user::regrole
 """
+# Autovacuum's processes, which have no role, may be ended by a superuser alone, and by the change of name itself.
 _TERMINATE = """
 SELECT pg_catalog.pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activity
- WHERE datname = ANY (%s) AND pid <> pg_catalog.pg_backend_pid()
+ WHERE datname = ANY (%s) AND usename IS NOT NULL AND pid <> pg_catalog.pg_backend_pid()
 """
 
 
