@@ -14,7 +14,7 @@ echo "$*" >>"$FAKE_LOG"
 case "$1 $2" in
 "-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
 "-m pip") if [ -n "${FAKE_PIP_FAILS-}" ]; then exit 1; fi ;;
-"-P -m") shift 3; echo "ran $*" ;;
+"-P -m") shift 3; echo "ran $*"; pwd >"$FAKE_LOG.folder" ;;
 "--version ") echo "Python 3.14.9" ;;
 esac
 """
@@ -51,6 +51,12 @@ def test_it_finds_a_python_of_a_version_manager_without_its_shims(checkout: Path
     first = dbhost(checkout, "status", "--json")
     assert first.stdout == "ran status --json\n", first.stderr
     assert ".asdf/installs/python/3.14.9" in first.stderr
+
+
+def test_the_command_runs_where_the_person_is_also_after_an_install(checkout: Path) -> None:
+    for _ in range(2):
+        dbhost(checkout, "release", "build")
+        assert (checkout.parent / "log.folder").read_text() == "/\n"
 
 
 def test_a_second_time_it_installs_nothing(checkout: Path) -> None:
