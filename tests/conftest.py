@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "tests.support.apps",
+    "tests.support.chromium",
     "tests.support.control",
     "tests.support.dataplane",
     "tests.support.distribution",

@@ -12,14 +12,13 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 
-from tests.browser.conftest import ARTIFACTS, chromium
+from tests.browser.conftest import ARTIFACTS
 from tests.web.conftest import Browser
 from tests.web.guard_routes import routes
 from tests.web.guard_scene import COOKIES, Scene, make_scene
 from tests.web.test_guards import ask
 from webapp.models import Database
 
-__all__ = ["chromium"]  # a fixture
 pytestmark = pytest.mark.browser
 WIDTH = 390
 LONG = {
