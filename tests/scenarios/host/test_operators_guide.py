@@ -84,13 +84,14 @@ class Operator:
             (programs / name).chmod(0o755)
 
     def _environment(self) -> dict[str, str]:
-        """Their own SSH set-up: the keys that let them in, and the hosts' keys, pinned."""
+        """Their own SSH set-up: the keys that let them in, and the hosts' keys, pinned; nothing of molecule's."""
         keys = f"-i {hosts.fleet('host').admin_key_file} -i {self.folder}/my-inventory/keys/worker"
         pinned = f"-o UserKnownHostsFile={hosts.fleet('host').known_hosts_file} -o StrictHostKeyChecking=yes"
         program, clients = tool("psql")
         path = f"{self.folder / 'bin'}:{CHECKOUT / '.venv/bin'}:{Path(program).parent}:{os.environ['PATH']}"
         sockets = {"ANSIBLE_SSH_CONTROL_PATH_DIR": f"/run/dbh{hosts.fleet('host').names.tag}"}
-        return os.environ | clients | sockets | {"PATH": path, "ANSIBLE_SSH_COMMON_ARGS": f"-F none {keys} {pinned}"}
+        plain = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "MOLECULE_"))}
+        return plain | clients | sockets | {"PATH": path, "ANSIBLE_SSH_COMMON_ARGS": f"-F none {keys} {pinned}"}
 
 
 @pytest.fixture(scope="module")
