@@ -200,8 +200,7 @@ def test_another_host_and_a_database_on_each(operator: Operator, second: FleetHo
     assert {database["host"] for database in made} == {operator.host.address, second.address}
     authority = operator.folder / "tls/ca.crt"
     for database in made:
-        if database["host"] == second.address:
-            assert "sslmode=verify-full&sslrootcert=ca.crt" in database["connectionString"]
+        assert "sslmode=verify-full&sslrootcert=ca.crt" in database["connectionString"]
         with connect(database["host"], database["name"], database["password"], authority) as session:
             assert session.execute("SELECT current_user::text").fetchone() == (database["name"],)
 
