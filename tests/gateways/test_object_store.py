@@ -1,55 +1,52 @@
 """The object store against a real S3 server, which checks signatures: hosts get by with addresses alone."""
 
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.servers import free_ports
+from tests.support.object_store import SECRET, object_store_server, settings_of
 from webapp.config import Settings
 from webapp.gateways.object_store import ObjectMissing, ObjectStoreError
 from webapp.gateways.s3 import ObjectStore
 
-KEY, SECRET = "AKIDEXAMPLE", "a-secret-of-the-tests"
-START_TIMEOUT_S = 60
+CHECKOUT = Path(__file__).parents[2]
 DUMP = "databases/d/20261124_020000.sql.gz"
+MIB = 1024 * 1024
+# What a web process does with a store, its memory before and after.
+USED = """
+import sys
+from pathlib import Path
+
+def resident_mb(line):
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(each.split()[1]) / 1024 for each in status if each.startswith(line))
+
+import webapp.serve
+from webapp.gateways.object_store import object_store
+before = resident_mb("VmRSS")
+store = object_store()
+store.put_file("uploads/memory", Path(sys.argv[1]))
+sum(len(chunk) for chunk in store.read("uploads/memory"))
+store.delete(["uploads/memory"])
+print(resident_mb("VmHWM") - before)
+"""
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """rclone's S3 server over a folder with one bucket."""
-    folder = tmp_path_factory.mktemp("s3")
-    (folder / "backups").mkdir()
-    [port] = free_ports(1)
-    rclone = Path(sys.executable).with_name("rclone")
-    command = [rclone, "serve", "s3", "--auth-key", f"{KEY},{SECRET}", "--addr", f"127.0.0.1:{port}", folder]
-    with (folder.parent / "rclone.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            break
-        except OSError:
-            assert process.poll() is None, "rclone ended"
-            assert time.monotonic() < deadline, "rclone does not listen"
-            time.sleep(0.05)
-    yield f"http://127.0.0.1:{port}"
-    process.terminate()
-    process.wait(20)
+    with object_store_server(tmp_path_factory.mktemp("store")) as address:
+        yield address
 
 
-def made(address: str, secret: str = SECRET) -> ObjectStore:
-    values = {
-        "s3_bucket": "backups", "s3_endpoint_url": address, "aws_access_key_id": KEY, "aws_secret_access_key": secret,
-    }  # fmt: skip
-    store = ObjectStore.of(Settings.model_validate(values))
+def made(address: str, secret: str = SECRET, **more: Any) -> ObjectStore:
+    values = {name.lower().removeprefix("dbhost_"): value for name, value in settings_of(address, secret).items()}
+    store = ObjectStore.of(Settings.model_validate(values | more))
     assert store is not None
     return store
 
@@ -96,9 +93,35 @@ def test_giving_up_and_deleting_are_repeatable(store: ObjectStore, tmp_path: Pat
         store.size("uploads/1")
 
 
-def test_errors_carry_no_secret(address: str) -> None:
+def test_neither_errors_nor_logs_carry_a_secret(address: str, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ObjectStoreError) as refused:
         list(made(address, "another-secret").read(DUMP))
     assert "another-secret" not in str(refused.value)
     with pytest.raises(ObjectStoreError, match="cannot be reached"):
         made("http://127.0.0.1:9").size(DUMP)
+    assert caplog.records
+    assert "Signature" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"s3_endpoint_url": "https://store.example/s3/"}, "https://store.example/s3/backups/"),
+        ({"aws_region": "eu-central-1"}, "https://backups.s3.eu-central-1.amazonaws.com/"),
+        ({"aws_region": "eu-central-1", "s3_bucket": "my.own"}, "https://s3.eu-central-1.amazonaws.com/my.own/"),
+        ({"aws_region": "cn-north-1"}, "https://backups.s3.cn-north-1.amazonaws.com.cn/"),
+    ],
+)
+def test_where_objects_are(changed: dict[str, str | None], expected: str) -> None:
+    store = made("unused", **{"s3_endpoint_url": None} | changed)
+    assert store.download_url("d/a name~+2.gz").partition("?")[0] == f"{expected}d/a%20name~%2B2.gz"
+
+
+def test_a_web_process_needs_little_memory_for_a_store(address: str, tmp_path: Path) -> None:
+    file = tmp_path / "dump"
+    file.write_bytes(os.urandom(MIB) * 64)
+    env = os.environ | settings_of(address) | {"MALLOC_ARENA_MAX": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", USED, file], env=env, cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 12

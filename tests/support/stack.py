@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -37,6 +37,7 @@ class Stack:
 
     home: Path
     ports: list[int] = field(default_factory=lambda: free_ports(3))
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def env(self) -> dict[str, str]:
@@ -50,6 +51,7 @@ class Stack:
             "DBHOST_CHANGE_RATE": "5000 per minute",
             "DBHOST_READ_RATE": "50000 per minute",
             "DBHOST_ADMIN_PASSWORD": PASSWORD,
+            **self.settings,
         }
 
     @property
@@ -111,13 +113,13 @@ class Stack:
 
 
 @contextmanager
-def running_stack(*users: str) -> Iterator[Stack]:
-    """A stack with these users, purged at the end.
+def running_stack(*users: str, settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """A stack with these users, purged at the end; *settings* of the environment come on top.
 
     Not below pytest's own folder: another pytest process closes that one to the stack's OS users again.
     """
     with tempfile.TemporaryDirectory(prefix="dbhost-stack-") as folder:
-        stack = Stack(Path(folder) / "home")
+        stack = Stack(Path(folder) / "home", settings=settings or {})
         try:
             stack.up()
             for email in users:

@@ -1,5 +1,6 @@
 """Signing in by SAML, against a provider that signs with a library of its own; and what is refused."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -263,6 +264,16 @@ def test_signed_but_not_for_this(
     session: Session, anonymous: Browser, idp: SamlProvider, changes: dict[str, str]
 ) -> None:
     assert "cannot be used" in sign_in(anonymous, idp, **changes)
+    assert identities(session) == {}
+
+
+@pytest.mark.parametrize("element", ["Subject", "NameID", "SubjectConfirmation", "SubjectConfirmationData"])
+def test_signed_without_a_part(session: Session, anonymous: Browser, idp: SamlProvider, element: str) -> None:
+    saying = idp.hears(leave(anonymous))
+    part = re.compile(rf"<saml:{element}\b[^>]*?(/>|>.*?</saml:{element}>)", re.DOTALL)
+    lacking = part.sub("", saying.assertion(), count=1)
+    answer = saying.response(idp.signed(lacking, saying.id))
+    assert "cannot be used" in land(anonymous, post(anonymous, answer))
     assert identities(session) == {}
 
 

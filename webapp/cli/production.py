@@ -60,7 +60,9 @@ def secrets_command(
 @click.argument("listed")
 @click.option("--check", is_flag=True, help="Say what would be done, and do nothing.")
 def prepare(listed: str, check: bool) -> None:
-    """Migrate the control database and make the inventory's hosts known, each given with name, address and port."""
+    """Migrate the control database and make the inventory's hosts known, each given with name, address, port and
+    what its clients name as sslrootcert, if that is known.
+    """
     url = settings().database_url.get_secret_value()
     before, newest = schema_version.current(url), schema_version.newest()
     done = [] if before == newest else [f"migrate from {before or 'nothing'} to {newest}"]
@@ -75,7 +77,10 @@ def make_known(url: str, listed: list[dict[str, Any]], *, check: bool) -> list[s
     """The names of the hosts that the control plane did not know, or not like this."""
     engine = make_engine(url, pool_size=1)
     with make_sessions(engine)() as session:
-        known = [hosts.ensure_host(session, SYSTEM, host["name"], host["address"], host["port"]) for host in listed]
+        known = [
+            hosts.ensure_host(session, SYSTEM, host["name"], host["address"], host["port"], host["tls_root"] or None)
+            for host in listed
+        ]
         changed = [host.name for host in known if host in session.new or session.is_modified(host)]
         if not check:
             session.commit()

@@ -34,15 +34,19 @@ def reached_by_ssh(session: Session) -> list[Host]:
     return list(session.scalars(select(Host).where(live(), Host.address.is_not(None)).order_by(Host.name)))
 
 
-def ensure_host(session: Session, actor: Actor, name: str, public_host: str, pgbouncer_port: int) -> Host:
-    """The host named *name* with this public address, made or brought up to date."""
+def ensure_host(
+    session: Session, actor: Actor, name: str, public_host: str, pgbouncer_port: int, tls_root: str | None = None
+) -> Host:
+    """The host named *name* as clients reach it, made or brought up to date; they verify it by *tls_root*."""
+    told = {"public_host": public_host, "pgbouncer_port": pgbouncer_port, "tls_root": tls_root}
     host = session.scalar(select(Host).where(Host.name == name, live()))
     if host is None:
-        host = Host(name=name, public_host=public_host, pgbouncer_port=pgbouncer_port)
+        host = Host(name=name, **told)
         session.add(host)
         audit.record(session, actor, "host.add", name)
-    elif (host.public_host, host.pgbouncer_port) != (public_host, pgbouncer_port):
-        host.public_host, host.pgbouncer_port = public_host, pgbouncer_port
+    elif any(getattr(host, field) != value for field, value in told.items()):
+        for field, value in told.items():
+            setattr(host, field, value)
         audit.record(session, actor, "host.update", name)
     return host
 

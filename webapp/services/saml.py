@@ -10,7 +10,6 @@ from hashlib import sha256
 import structlog
 from sqlalchemy.orm import Session
 
-from webapp.gateways import saml
 from webapp.gateways.saml import Agreement, AnswerRefused
 from webapp.services import one_time_tokens
 from webapp.services.errors import LinkNotValid, ProviderFailed
@@ -29,16 +28,20 @@ class Asked:
 
 def ask(session: Session, agreement: Agreement, *, again: bool) -> Asked:
     """A new request to the provider; *again*: it has to look at the person anew."""
+    from webapp.gateways import saml_messages  # 6 MB that few installations need
+
     token = one_time_tokens.issue(session, "saml_request")
     # An XML id begins with no digit.
-    return Asked(saml.request_url(agreement, f"_{token}", again=again), token)
+    return Asked(saml_messages.request_url(agreement, f"_{token}", again=again), token)
 
 
 def take(session: Session, agreement: Agreement, posted: str, email_attribute: str | None) -> str:
     """Check an answer; a token for what it proves. Raises ProviderFailed."""
+    from webapp.gateways import saml_messages
+
     mark_authorized()
     try:
-        answer = saml.read(agreement, posted, email_attribute)
+        answer = saml_messages.read(agreement, posted, email_attribute)
         token = answer.request_id.removeprefix("_")
         one_time_tokens.use(session, "saml_request", token)
     except (AnswerRefused, LinkNotValid) as error:

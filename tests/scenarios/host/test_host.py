@@ -77,6 +77,7 @@ def test_the_dashboard_answers_over_https_and_a_client_from_outside_too(
     assert page.status_code == 200
     assert EMAIL in page.text
     assert page.headers["strict-transport-security"]
+    assert database["connectionString"].endswith("?sslmode=verify-full&sslrootcert=ca.crt")
     assert "server" not in page.headers
     with connect(host.address, NAME, database["password"], authority) as connection:
         assert connection.execute("SELECT current_user::text").fetchone() == (NAME,)

@@ -84,13 +84,14 @@ class Operator:
             (programs / name).chmod(0o755)
 
     def _environment(self) -> dict[str, str]:
-        """Their own SSH set-up: the keys that let them in, and the hosts' keys, pinned."""
+        """Their own SSH set-up: the keys that let them in, and the hosts' keys, pinned; nothing of molecule's."""
         keys = f"-i {hosts.fleet('host').admin_key_file} -i {self.folder}/my-inventory/keys/worker"
         pinned = f"-o UserKnownHostsFile={hosts.fleet('host').known_hosts_file} -o StrictHostKeyChecking=yes"
         program, clients = tool("psql")
         path = f"{self.folder / 'bin'}:{CHECKOUT / '.venv/bin'}:{Path(program).parent}:{os.environ['PATH']}"
         sockets = {"ANSIBLE_SSH_CONTROL_PATH_DIR": f"/run/dbh{hosts.fleet('host').names.tag}"}
-        return os.environ | clients | sockets | {"PATH": path, "ANSIBLE_SSH_COMMON_ARGS": f"-F none {keys} {pinned}"}
+        plain = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "MOLECULE_"))}
+        return plain | clients | sockets | {"PATH": path, "ANSIBLE_SSH_COMMON_ARGS": f"-F none {keys} {pinned}"}
 
 
 @pytest.fixture(scope="module")
@@ -199,8 +200,7 @@ def test_another_host_and_a_database_on_each(operator: Operator, second: FleetHo
     assert {database["host"] for database in made} == {operator.host.address, second.address}
     authority = operator.folder / "tls/ca.crt"
     for database in made:
-        if database["host"] == second.address:
-            assert "sslmode=verify-full&sslrootcert=ca.crt" in database["connectionString"]
+        assert "sslmode=verify-full&sslrootcert=ca.crt" in database["connectionString"]
         with connect(database["host"], database["name"], database["password"], authority) as session:
             assert session.execute("SELECT current_user::text").fetchone() == (database["name"],)
 
