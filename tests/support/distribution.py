@@ -4,9 +4,11 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-LONGEST = "tests/stack"
-ONE_STACK_OR_SITE = (LONGEST, "tests/browser")
+ONE_STACK_OR_SITE = ("tests/stack", "tests/browser")
 A_STACK_EACH = ("tests/embedded/test_stack.py", "tests/stack/test_upload_memory.py")
+# As long as a quarter of its folder: on another process than that, it has a stack of its own.
+APART = ("tests/stack/test_random_kills.py",)
+LONGEST = ("tests/stack", "tests/embedded/test_running_stack.py", "tests/stack/test_upload_memory.py", *APART)
 
 
 def scope(nodeid: str) -> str:
@@ -15,7 +17,13 @@ def scope(nodeid: str) -> str:
     if file in A_STACK_EACH:
         return nodeid
     folder = file.rpartition("/")[0]
-    return folder if folder in ONE_STACK_OR_SITE else file
+    return folder if folder in ONE_STACK_OR_SITE and file not in APART else file
+
+
+def rank(item: pytest.Item) -> int:
+    """Where its scope stands among the longest; after them, all others are alike."""
+    group = scope(item.nodeid).partition("::")[0]
+    return LONGEST.index(group) if group in LONGEST else len(LONGEST)
 
 
 class Together(LoadScopeScheduling):
@@ -34,4 +42,4 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what would otherwise be what all wait for in the end."""
-    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+    items.sort(key=rank)
