@@ -286,9 +286,9 @@ def test_a_killed_restore_leaves_one_whole_database(dataplane, saved, when, monk
     if child == 0:
         die = lambda *_arguments, **_options: os.kill(os.getpid(), signal.SIGKILL)  # noqa: E731
         if when == "renaming":
-            execute, own = scratch._execute, scratch.names_of(tenant.name)
-            before_second = lambda *given: die() if given[2:] == (own.new, own.live) else execute(*given)  # noqa: E731
-            monkeypatch.setattr(scratch, "_execute", before_second)
+            execute, second = scratch._execute, ("ALTER DATABASE {} RENAME TO {}", scratch.names_of(tenant.name).new)
+            until_then = lambda *given: die() if given[1:3] == second else execute(*given)  # noqa: E731
+            monkeypatch.setattr(scratch, "_execute", until_then)
         else:
             target = "loading.load" if when == "load" else "scratch.drop"
             monkeypatch.setattr(f"agent_modules.module_utils.dbhost.restoring.{target}", die)
