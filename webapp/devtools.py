@@ -16,14 +16,13 @@ import click
 
 from webapp.embedded import packages, pgbouncer
 from webapp.embedded.progress import Progress
+from webapp.fleet import system_packages
 
 CHECKOUT = Path(__file__).parent.parent
 PYTHON = sys.executable
 PGBOUNCER = "DBHOST_PGBOUNCER_BIN"
 SCENARIO_HOME = "DBHOST_SCENARIO_HOME"
 SCENARIOS = ("host", "databases", "faults")
-# The other two take ten minutes more than a run of everything has to spare.
-SCENARIOS_OF_ALL = ("databases",)
 FLEET = "tests/fleet"
 FAST = "not stack and not browser and not slow"
 
@@ -114,14 +113,12 @@ def slow() -> list[Outcome]:
     return [step("stacks, browser and slow tests", command)]
 
 
-def machines() -> list[Outcome]:
-    """Hosts of this machine, one after the other, since they look for what each leaves behind."""
-    return [quietly("fleet tests", pytest("-m", "slow", FLEET)), *scenarios(SCENARIOS_OF_ALL, quietly)]
-
-
-def slow_and_machines() -> list[Outcome]:
+def everything() -> list[Outcome]:
     """Hosts boot, install and answer by SSH: most of that is waiting, in which the other tests can run."""
-    lanes = [slow, *([machines] if fleet_is_possible() else [])]
+    lanes = [lambda: [*fast(), *slow()]]
+    if fleet_is_possible():
+        system_packages.ensure_installed(click.echo)
+        lanes += HOST_LANES
     with ThreadPoolExecutor(len(lanes)) as pool:
         return [outcome for outcomes in pool.map(lambda lane: lane(), lanes) for outcome in outcomes]
 
@@ -136,11 +133,10 @@ def test(tier: str) -> bool:
     if tier == "scenarios":
         return fleet_is_possible() and told([lambda: scenarios(SCENARIOS, step)])
     need_pgbouncer()
-    steps = [linted, fast]
     if tier == "all":
         need_browser()
-        steps.append(slow_and_machines)
-    return told(steps)
+        return told([linted, everything])
+    return told([linted, fast])
 
 
 def told(steps: list[Callable[[], list[Outcome]]]) -> bool:
@@ -161,6 +157,13 @@ def scenario(name: str, home: Path, run: Callable[..., Outcome]) -> Outcome:
     """One scenario in a folder of this run's own, so that molecule takes nothing of an earlier one for granted."""
     own = {SCENARIO_HOME: str(home), "MOLECULE_EPHEMERAL_DIRECTORY": str(home / f"{name}-molecule")}
     return run(f"scenario {name}", [str(Path(PYTHON).with_name("molecule")), "test", "-s", name], own)
+
+
+# Beside each other, the longer ones first. What a fleet leaves behind is told from what belongs to another.
+HOST_LANES: tuple[Callable[[], list[Outcome]], ...] = (
+    lambda: scenarios(("host", "databases"), quietly),
+    lambda: [*scenarios(("faults",), quietly), quietly("fleet tests", pytest("-m", "slow", FLEET))],
+)
 
 
 def fleet_is_possible() -> bool:

@@ -18,6 +18,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.support.rows import make_host
+from tests.worker.forked import Forked
 from webapp.config import Settings
 from webapp.config import settings as configured_settings
 from webapp.models import Host, Operation
@@ -27,6 +28,7 @@ from webapp.worker.workplace import Workplace
 
 PRETEND = Path(__file__).parent / "pretend"
 CHECKOUT = Path(__file__).parents[2]
+type Worker = subprocess.Popen[bytes] | Forked
 PATIENCE_S = 120  # of tests on a busy machine: what will not happen is told late, what is slow is no failure
 
 
@@ -46,7 +48,7 @@ class Workers:
         self.home = folder / "home"
         self.pretend = folder / "pretend"
         self.log = folder / "worker.log"
-        self.processes: list[subprocess.Popen[bytes]] = []
+        self.processes: list[Worker] = []
         # Not below *folder*, whose path is too long for the sockets that Ansible makes in it.
         self.temporary = tempfile.TemporaryDirectory(prefix="dbhost-worker-", ignore_cleanup_errors=True)
         Path(self.temporary.name).chmod(0o711)  # PgBouncer proves files in it as an OS user of its own
@@ -58,10 +60,11 @@ class Workers:
         *,
         playbook: Path = PRETEND / "databases.yml",
         program: str = "tests.worker.program",
+        cold: bool = False,
         **environment: str,
-    ) -> subprocess.Popen[bytes]:
-        """One worker; `environment` overrides settings."""
-        command = [sys.executable, "-m", program, str(playbook)]
+    ) -> Worker:
+        """One worker; `environment` overrides settings. *cold*: started from nothing, as a supervisor would."""
+        command = [program, str(playbook)]
         variables = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("DBHOST_", "ANSIBLE_"))},
             "DATABASE_URL": self.url,
@@ -75,8 +78,8 @@ class Workers:
             "ANSIBLE_HOME": str(self.home / "ansible"),
             **environment,
         }
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(command, cwd=CHECKOUT, env=variables, stdout=log, stderr=log)
+        starting = started_cold if cold else Forked
+        process = starting(command, CHECKOUT, variables, self.log)
         self.processes.append(process)
         return process
 
@@ -104,6 +107,13 @@ class Workers:
         for process in self.processes:
             process.wait(PATIENCE_S)
         self.temporary.cleanup()
+
+
+def started_cold(command: list[str], folder: Path, environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as written:
+        return subprocess.Popen(
+            [sys.executable, "-m", *command], cwd=folder, env=environment, stdout=written, stderr=written
+        )
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from webapp.worker import __main__ as worker
+from webapp.worker import warm
 from webapp.worker.hosts import Server
 
 
@@ -18,7 +19,7 @@ class Program(worker.Program):
 
 def run() -> None:
     """Work until told to end."""
-    with patch.object(worker, "Program", Program):
+    with patch.object(worker, "Program", Program), patch.object(warm, "PROGRAM", "tests.worker.fork_server"):
         worker.main()
 
 

@@ -1,7 +1,6 @@
 """kill -9 of the worker in each phase: nothing is lost, nothing is done twice, the lock is free soon."""
 
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 
@@ -10,7 +9,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from tests.support.rows import create_many
-from tests.worker.conftest import PATIENCE_S, Workers, wait_until
+from tests.worker.conftest import PATIENCE_S, Worker, Workers, wait_until
 from webapp.models import Host, Operation, Run
 from webapp.services import doorbell
 from webapp.worker.workplace import folders, in_memory
@@ -18,7 +17,7 @@ from webapp.worker.workplace import folders, in_memory
 States = Callable[[], dict[str, int]]
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: Worker) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
 

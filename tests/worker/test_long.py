@@ -1,13 +1,12 @@
 """Long operations by real workers: beside the converge of their host, bounded, cancelled, taken over, put off."""
 
-import subprocess
 from collections.abc import Callable
 
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.support.rows import create_many, make_database, make_operation, make_user
-from tests.worker.conftest import Workers, wait_until
+from tests.worker.conftest import Worker, Workers, wait_until
 from tests.worker.test_kill import kill
 from webapp.models import Host, Operation
 from webapp.services import doorbell, operations
@@ -31,7 +30,7 @@ def ask(session: Session, host: Host) -> Asked:
     return queue
 
 
-def start(workers: Workers) -> subprocess.Popen[bytes]:
+def start(workers: Workers) -> Worker:
     return workers.start(program="tests.worker.long_program")
 
 

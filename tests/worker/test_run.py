@@ -75,7 +75,7 @@ def test_a_hundred_operations_share_a_handful_of_runs(
 def test_sigterm_finishes_the_run_and_leaves_nothing(
     workers: Workers, host: Host, session: Session, states: Callable[[], dict[str, int]]
 ) -> None:
-    process = workers.start()
+    process = workers.start(cold=True)
     workers.flag("wait").touch()
     create_many(session, host, 1)
     wait_until(workers.flag("entered").exists)

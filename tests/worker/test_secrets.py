@@ -83,7 +83,7 @@ def test_no_secret_leaves_the_private_folder(
     session.commit()
     assert CANARY not in session.scalar(text(QUEUE))
     workers.flag("wait").touch()
-    process = workers.start(**SECRETS)
+    process = workers.start(cold=True, **SECRETS)
     with watched(process.pid) as seen:
         wait_until(workers.flag("entered").exists)
         (folder,) = folders(workers.home)

@@ -22,6 +22,7 @@ SYSTEM_PROXY = "apt-cacher-ng"
 POLICY_FILE = Path("/usr/sbin/policy-rc.d")
 POLICY = "#!/bin/sh\n# Written by dbhost while it installs packages: start no service.\nexit 101\n"
 INSTALL_TIMEOUT_S = 600
+APT_GET = ("apt-get", "-o", "DPkg::Lock::Timeout=120")
 
 
 def require_machine() -> None:
@@ -49,9 +50,9 @@ def ensure_installed(progress: Progress) -> None:
         return
     progress(f"Installing {', '.join(missing)}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    run("apt-get", "update", environment=environment, timeout_s=INSTALL_TIMEOUT_S)
+    run(*APT_GET, "update", environment=environment, timeout_s=INSTALL_TIMEOUT_S)
     with _no_service_starts():
-        install = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
+        install = [*APT_GET, "install", "--yes", "--no-install-recommends", *missing]
         run(*install, environment=environment, timeout_s=INSTALL_TIMEOUT_S)
     if SYSTEM_PROXY in missing:
         succeeds("systemctl", "disable", SYSTEM_PROXY)  # the fleet runs its own, with its own folder

@@ -215,7 +215,12 @@ class ObjectStore:
             signed = AWSRequest(method, self._place(key), headers or {}, body)
             S3SigV4Auth(self._credentials, "s3", self._configured.aws_region).add_auth(signed)
             answer = session.request(
-                method, signed.url, data=body, headers=dict(signed.headers), stream=method == "GET", timeout=TIMEOUT_S
+                method,
+                str(signed.url),
+                data=body,
+                headers=dict(signed.headers),
+                stream=method == "GET",
+                timeout=TIMEOUT_S,
             )
             if not answer.ok:
                 told = CODE.search(answer.text)

@@ -39,12 +39,17 @@ def preload() -> None:
 
     ansible.module_utils.__path__.append(str(AGENT_MODULES / "module_utils"))
     for name in NAMES:
-        spec = importlib.util.spec_from_file_location(f"dbhost_module_{name}", AGENT_MODULES / "modules" / f"{name}.py")
-        if spec is None or spec.loader is None:
-            continue
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        _imported[name] = module
+        load(AGENT_MODULES / "modules" / f"{name}.py")
+
+
+def load(file: Path) -> None:
+    """Import one module under its name in playbooks."""
+    spec = importlib.util.spec_from_file_location(f"dbhost_module_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        return
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    _imported[file.stem] = module
 
 
 def install() -> None:

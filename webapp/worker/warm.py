@@ -13,6 +13,7 @@ from webapp.worker import environment
 
 READY_TIMEOUT_S = 20.0  # a second on an idle machine; without the server each run costs that second
 LONGEST_PATH = 100  # of a unix socket: 107 bytes, with some room
+PROGRAM = "webapp.worker.fork_server"
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +53,7 @@ class Warm:
         self._started += 1
         if len(os.fsencode(self._path())) > LONGEST_PATH:
             return
-        command = [sys.executable, "-m", "webapp.worker.fork_server", self._path(), str(self._folder / "modules")]
+        command = [sys.executable, "-m", PROGRAM, self._path(), str(self._folder / "modules")]
         pipe = subprocess.PIPE
         folder, variables = environment.CHECKOUT, self._variables
         process = subprocess.Popen(command, cwd=folder, env=variables, stdin=pipe, stdout=pipe)
