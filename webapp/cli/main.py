@@ -11,6 +11,7 @@ from webapp import database_admin
 from webapp.cli import converge as cli_converge
 from webapp.cli.allowlist import allowlist
 from webapp.cli.api_keys import api_key
+from webapp.cli.backup_schedule import protect, schedule
 from webapp.cli.backups import backups, clone, deleted, undelete
 from webapp.cli.client import auth, databases
 from webapp.cli.embedded import commands as embedded_commands
@@ -130,8 +131,9 @@ def converge_command(host: str, check: bool) -> None:
     raise click.exceptions.Exit(code)
 
 
-for command in (allowlist, clone, deleted, members, move, transfer, undelete):
+for command in (allowlist, clone, deleted, members, move, protect, transfer, undelete):
     databases.add_command(command)
+backups.add_command(schedule)
 for command in (
     *embedded_commands,
     api_key,
