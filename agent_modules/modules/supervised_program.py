@@ -63,6 +63,7 @@ action:
   sample: none, start, restart
 """
 
+import time
 import xmlrpc.client
 from typing import Any
 
@@ -83,9 +84,16 @@ def action(process: dict[str, Any], state: str, changed_at: float) -> str:
     return "none"
 
 
+def stop(supervisor: Any, name: str) -> None:
+    """Stop it and see it gone. Not by the call that waits, for as long as which supervisord uses a whole processor."""
+    supervisor.stopProcess(name, False)
+    while supervisor.getProcessInfo(name)["pid"]:  # what does not listen is killed after its time to stop
+        time.sleep(0.05)
+
+
 def apply(supervisor: Any, name: str, wanted: str) -> None:
     if wanted == "restart":
-        supervisor.stopProcess(name)
+        stop(supervisor, name)
     try:
         supervisor.startProcess(name, False)
     except xmlrpc.client.Fault as fault:

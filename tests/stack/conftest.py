@@ -1,15 +1,17 @@
 """One stack for all tests of this folder; each test makes the databases it needs."""
 
 import secrets
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.support.stack import Stack, running_stack
+
+AT_ONCE = "skipFinalBackup=true"  # how tests clear up: a final backup would be work that nobody looks at
 
 
 @pytest.fixture(scope="session")
@@ -44,20 +46,27 @@ def database(alice: httpx.Client) -> Iterator[dict[str, Any]]:
     """A database of Alice's for one test."""
     created = create(alice)
     yield created
-    assert alice.delete(f"/databases/{created['id']}").status_code in (204, 404)
+    assert alice.delete(f"/databases/{created['id']}?{AT_ONCE}").status_code in (204, 404)
 
 
-@pytest.fixture
-def crowd(stack: Stack) -> Iterator[list[httpx.Client]]:
+@contextmanager
+def crowd_of(stack: Stack) -> Iterator[list[httpx.Client]]:
     """Five users with room for twenty databases each."""
-    clients = []
-    for number in range(5):
-        email = f"crowd{number}-{time.monotonic_ns()}@example.com"
-        stack.user(email)
-        clients.append(stack.client(stack.key(email)))
-    yield clients
-    for client in clients:
-        client.close()
+    with ExitStack() as clients:
+        yield [clients.enter_context(client_of(stack, f"crowd{number}@example.com")) for number in range(5)]
+
+
+def client_of(stack: Stack, email: str) -> httpx.Client:
+    """The client of a new user."""
+    stack.user(email)
+    return stack.client(stack.key(email))
+
+
+@pytest.fixture(scope="session")
+def crowd(stack: Stack) -> Iterator[list[httpx.Client]]:
+    """For all tests of this folder, each of which leaves it without a database."""
+    with crowd_of(stack) as clients:
+        yield clients
 
 
 def create_all(crowd: list[httpx.Client], prefix: str, **headers: str) -> list[httpx.Response]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.stack.conftest import create, create_all
+from tests.stack.conftest import create, create_all, crowd_of
 from tests.support.object_store import object_store_server, settings_of
 from tests.support.stack import Stack, running_stack
 
@@ -69,8 +69,9 @@ def send(stack: Stack, path: str, key: str) -> tuple[int, bytes]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may read the memory of the stack's other OS users")
-def test_the_web_process_stays_small(stack: Stack, crowd: list[httpx.Client]) -> None:
-    assert {answer.status_code for answer in create_all(crowd, "crowd")} <= {201, 202}  # a busy machine is late
+def test_the_web_process_stays_small(stack: Stack) -> None:
+    with crowd_of(stack) as crowd:
+        assert {answer.status_code for answer in create_all(crowd, "crowd")} <= {201, 202}  # a busy machine is late
     with stack.client(stack.key("alice@example.com")) as alice:
         upload(stack, alice)
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from webapp.cli.api_client import NOT_FOUND, ApiClient, ApiError
+from webapp.cli.backup_schedule import schedule
 from webapp.cli.client import (
     as_json,
     carry_out,
@@ -33,6 +34,9 @@ yes = click.option("--yes", is_flag=True, help="Do not ask.")
 @click.group()
 def backups() -> None:
     """Backups of a database (DBHOST_API_URL, DBHOST_API_KEY, or `auth login`)."""
+
+
+backups.add_command(schedule)
 
 
 @backups.command("list")

@@ -14,10 +14,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
 from webapp import inventory_files
+from webapp.cli.session import control_session
 from webapp.config import settings
 from webapp.embedded import playbooks, users
-from webapp.embedded.environment import CHECKOUT, Stack
+from webapp.embedded.environment import CHECKOUT, Stack, load
 from webapp.models import Database, Host
+from webapp.services import audit
 from webapp.services.actors import operator
 from webapp.services.hosts import EMBEDDED, live, reached_by_ssh
 from webapp.worker import desired
@@ -88,3 +90,21 @@ def environment(stack: Stack, host: str, scratch: Path) -> dict[str, str]:
         }
         known.pop("SSH_AUTH_SOCK", None)
     return known | {"DBHOST_OPERATOR": operator().operator or ""}
+
+
+@click.command("converge")
+@click.option("--host", default="local", show_default=True, help="The host's name in the inventory.")
+@click.option("--check", is_flag=True, help="Change nothing; show what drifted.")
+def converge_command(host: str, check: bool) -> None:
+    """Make every database on a host match the desired state. Ends with Ansible's recap."""
+    with control_session() as session:
+        databases, rows = wanted(session, host), by_ssh(session, host)
+        if not check:
+            audit.record(session, operator(), "host.converge", host, details={"databases": len(databases)})
+            session.commit()
+    code = converge(load(os.environ), host, rows, databases, check=check)
+    if not check:
+        with control_session() as session:
+            audit.record(session, operator(), "host.converged", host, details={"exit_code": code})
+            session.commit()
+    raise click.exceptions.Exit(code)

@@ -11,7 +11,6 @@ from typing import Any
 
 import psycopg
 
-from webapp import database_admin
 from webapp.embedded import supervisor, users
 from webapp.embedded.environment import CHECKOUT, Stack, StackError, base_environment, command_line_environment
 
@@ -45,6 +44,8 @@ def database_url(stack: Stack) -> str:
 
 def migrate(stack: Stack) -> None:
     """Bring the schema up to date, in this process: another Python would cost a second."""
+    from webapp import database_admin  # Alembic, which no other command needs
+
     try:
         database_admin.upgrade(database_url(stack))
     except psycopg.OperationalError as error:

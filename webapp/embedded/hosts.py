@@ -7,24 +7,38 @@ import os
 import pwd
 import shutil
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from webapp.embedded import control, playbooks, users
 from webapp.embedded.environment import Stack
 from webapp.embedded.progress import Progress
-from webapp.fleet import Fleet, FleetHost
+
+if TYPE_CHECKING:
+    from webapp.fleet import Fleet, FleetHost
 
 REGION = "this-machine"
 
 
+def has_any(stack: Stack) -> bool:
+    """Whether an `up --hosts` made some; most stacks have none, and can do without half a second of imports."""
+    return (stack.home / "fleet").exists()
+
+
+def fleet_of(stack: Stack, **options: Any) -> Fleet:
+    """The machines of this home."""
+    from webapp.fleet import Fleet
+
+    return Fleet(stack.home, **options)
+
+
 def known(stack: Stack) -> list[FleetHost]:
     """The hosts that an earlier `up` made for this home."""
-    return Fleet(stack.home).hosts()
+    return fleet_of(stack).hosts() if has_any(stack) else []
 
 
 def up(stack: Stack, count: int, progress: Progress) -> list[FleetHost]:
     """Have *count* hosts, made database hosts by playbooks/host.yml, with a way in for the worker."""
-    fleet = Fleet(stack.home, with_packages=True, progress=progress.detail)
+    fleet = fleet_of(stack, with_packages=True, progress=progress.detail)
     stack.home.mkdir(parents=True, exist_ok=True)
     with progress.step(f"Boot {count} hosts"):
         hosts = fleet.up(count)
@@ -47,7 +61,7 @@ def let_the_worker_in(stack: Stack, fleet: Fleet) -> None:
 
 def register(stack: Stack, environ: Mapping[str, str], hosts: list[FleetHost]) -> None:
     """Tell the control plane of the hosts; new databases then go to them and no longer to the embedded one."""
-    fleet = Fleet(stack.home)
+    fleet = fleet_of(stack)
     listed = [described(stack, host, fleet.variables()) for host in hosts]
     control.run(stack, environ, "ensure-hosts", json.dumps(listed))
 
@@ -78,15 +92,15 @@ def status(stack: Stack) -> list[dict[str, Any]]:
     """The `hosts` of `status --json`."""
     return [
         {"name": host.name, "address": host.address, "state": "running" if host.running else "stopped"}
-        for host in Fleet(stack.home).status()
+        for host in (fleet_of(stack).status() if has_any(stack) else [])
     ]
 
 
 def down(stack: Stack, progress: Progress, *, purge: bool) -> None:
     """Shut the hosts down; with *purge* their disks, keys and image go too."""
-    fleet = Fleet(stack.home, progress=progress.detail)
-    if not fleet.folder.exists():
+    if not has_any(stack):
         return
+    fleet = fleet_of(stack, progress=progress.detail)
     with progress.step("Remove the hosts" if purge else "Stop the hosts"):
         fleet.down(purge=purge)
         if purge:

@@ -67,7 +67,7 @@ def reload_configuration(stack: Stack) -> None:
     with client(stack) as supervisor:
         added, changed, removed = supervisor.reloadConfig()[0]
         for name in [*changed, *removed]:
-            supervisor.stopProcessGroup(name)
+            stop_program(supervisor, name)
             supervisor.removeProcessGroup(name)
         for name in [*added, *changed]:
             supervisor.addProcessGroup(name)
@@ -107,11 +107,14 @@ def shut_down(stack: Stack) -> None:
 
 
 def stop_program(supervisor: Any, name: str) -> None:
+    """Stop it and see it gone. Not by the call that waits, for as long as which supervisord uses a whole processor."""
     try:
-        supervisor.stopProcess(name)
+        supervisor.stopProcess(name, False)
     except xmlrpc.client.Fault as fault:
         if "NOT_RUNNING" not in fault.faultString:
             raise
+    while supervisor.getProcessInfo(name)["pid"]:  # what does not listen is killed after its time to stop
+        time.sleep(0.05)
 
 
 def wait_until_gone(stack: Stack, timeout_s: float = 20) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from webapp.embedded import (
     access,
@@ -27,7 +27,9 @@ from webapp.embedded import (
 )
 from webapp.embedded.environment import Stack, postgres_bin
 from webapp.embedded.progress import Progress
-from webapp.fleet import FleetHost
+
+if TYPE_CHECKING:
+    from webapp.fleet import FleetHost
 
 
 @dataclass(frozen=True)
