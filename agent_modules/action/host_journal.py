@@ -31,6 +31,21 @@ class ActionModule(ActionBase):
         sent = {**arguments, "who": operator(), "databases": told}
         return {**result, **self._execute_module("host_journal", module_args=sent, task_vars=task_vars)}
 
+    @classmethod
+    def note(cls, action: ActionBase, playbook: str, databases: list[dict[str, Any]], task_vars: Any) -> dict[str, Any]:
+        """Let another action plugin note what it knows, as if this task came next; its `state_dir` says where."""
+        task = action._task.copy()
+        task.args = {"state_dir": task.args["state_dir"], "playbook": playbook, "databases": databases}
+        after = cls(
+            task=task,
+            connection=action._connection,
+            play_context=action._play_context,
+            loader=action._loader,
+            templar=action._templar,
+            shared_loader_obj=action._shared_loader_obj,
+        )
+        return after.run(task_vars=task_vars)
+
 
 def operator() -> str:
     """Who runs the playbook: by DBHOST_OPERATOR, or as this machine knows them, through sudo too."""

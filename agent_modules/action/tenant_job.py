@@ -23,21 +23,7 @@ class ActionModule(ActionBase):
         if not result.get("finished"):
             return result
         found = result[self._task.args["result"]]
-        written = self._journal([item for item in found.get("backups", [found]) if "name" in item], task_vars)
+        databases = [item for item in found.get("backups", [found]) if "name" in item]
+        journal = self._shared_loader_obj.action_loader.get("host_journal", class_only=True)
+        written = journal.note(self, PLAYBOOKS[self._task.args["result"]], databases, task_vars)
         return {**result, "failed": True, "msg": written["msg"]} if written.get("failed") else result
-
-    def _journal(self, databases: list[dict[str, Any]], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        task = self._task.copy()
-        playbook = PLAYBOOKS[task.args["result"]]
-        task.args = {"state_dir": task.args["state_dir"], "playbook": playbook, "databases": databases}
-        action = self._shared_loader_obj.action_loader.get(
-            "host_journal",
-            task=task,
-            connection=self._connection,
-            play_context=self._play_context,
-            loader=self._loader,
-            templar=self._templar,
-            shared_loader_obj=self._shared_loader_obj,
-        )
-        written: dict[str, Any] = action.run(task_vars=task_vars)
-        return written

@@ -43,18 +43,8 @@ class ActionModule(ActionBase):
         """Note what was changed; why it could not be noted."""
         if not self._task.args.get("state_dir"):
             return []
-        task = self._task.copy()
-        task.args = {"state_dir": task.args["state_dir"], "playbook": "databases.yml", "databases": databases}
-        action = self._shared_loader_obj.action_loader.get(
-            "host_journal",
-            task=task,
-            connection=self._connection,
-            play_context=self._play_context,
-            loader=self._loader,
-            templar=self._templar,
-            shared_loader_obj=self._shared_loader_obj,
-        )
-        written = action.run(task_vars=task_vars)
+        journal = self._shared_loader_obj.action_loader.get("host_journal", class_only=True)
+        written = journal.note(self, "databases.yml", databases, task_vars)
         return [str(written.get("msg", "The host's journal was not written."))] if written.get("failed") else []
 
 

@@ -62,3 +62,36 @@ def test_clone_delete_and_undelete(shop: Database, backup: Backup, session: Sess
     back = run("databases", "undelete", "shop", "--name", "shop-two", "--json")
     assert back.exit_code == 0, back.output
     assert json.loads(back.stdout)["name"] == "shop-two"
+
+
+def test_schedule_is_shown_and_changed(shop: Database) -> None:
+    shown = run("backups", "schedule", "shop")
+    assert (shown.exit_code, "every 24 hours from 02:00 UTC" in shown.stdout) == (0, True), shown.output
+    changed = json.loads(run("backups", "schedule", "shop", "--hour", "5", "--every", "12", "--json").stdout)
+    assert (changed["enabled"], changed["hourUtc"], changed["everyHours"], changed["retentionDays"]) == (
+        True,
+        5,
+        12,
+        30,
+    )
+    assert changed["nextRunAt"][11:13] in ("05", "17")
+    off = run("backups", "schedule", "shop", "--off", "--keep-days", "7")
+    assert "Not backed up by itself; backups are kept for 7 days" in off.stdout, off.output
+    for option, value in (("--hour", "24"), ("--every", "7"), ("--keep-days", "0"), ("--keep-days", "3000")):
+        refused = run("backups", "schedule", "shop", option, value)
+        assert refused.exit_code != 0
+        assert "VALIDATION_ERROR" in refused.output or "PLAN_LIMIT" in refused.output, refused.output
+    assert json.loads(run("backups", "schedule", "shop", "--json").stdout)["hourUtc"] == 5
+
+
+def test_a_protected_database_is_not_deleted(shop: Database) -> None:
+    assert run("databases", "protect", "shop").exit_code == 0
+    refused = run("databases", "delete", "shop", "--yes")
+    assert (refused.exit_code != 0, "DELETE_PROTECTED" in refused.output) == (True, True), refused.output
+    assert run("databases", "protect", "shop", "--off").exit_code == 0
+    assert run("databases", "delete", "shop", "--yes").exit_code == 0
+
+
+def test_what_is_encrypted_is_listed_so(shop: Database, session: Session) -> None:
+    make_backup(session, shop, encrypted=True)
+    assert "manual, encrypted" in run("backups", "list", "shop").stdout

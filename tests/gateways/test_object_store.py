@@ -4,8 +4,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import pytest
@@ -14,6 +15,10 @@ from tests.support.object_store import SECRET, object_store_server, settings_of
 from webapp.config import Settings
 from webapp.gateways.object_store import ObjectMissing, ObjectStoreError
 from webapp.gateways.s3 import ObjectStore
+from webapp.worker import keeper
+
+if TYPE_CHECKING:
+    from webapp.worker.hosts import Server
 
 CHECKOUT = Path(__file__).parents[2]
 DUMP = "databases/d/20261124_020000.sql.gz"
@@ -91,6 +96,34 @@ def test_giving_up_and_deleting_are_repeatable(store: ObjectStore, tmp_path: Pat
         store.delete(["uploads/1"])
     with pytest.raises(ObjectMissing):
         store.size("uploads/1")
+
+
+def test_imports_of_long_ago_are_swept_away(store: ObjectStore, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"dump")
+    for key in ("uploads/2", "databases/d/kept.sql.gz"):
+        store.put_file(key, file)
+    now = datetime.now(UTC)
+    assert store.sweep_uploads(now - timedelta(days=2)) == 0
+    assert store.sweep_uploads(now + timedelta(hours=1)) == 1
+    assert store.size("databases/d/kept.sql.gz") == 4
+    with pytest.raises(ObjectMissing):
+        store.size("uploads/2")
+
+
+def test_the_worker_sweeps_a_bucket_that_takes_no_rules(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"dump")
+    store.put_file("uploads/3", file)
+    worker = keeper.Keeper(cast("Server", None))
+    worker._tidy_bucket(store)
+    assert store.size("uploads/3") == 4
+    monkeypatch.setattr(keeper, "IMPORTS_KEPT", timedelta(hours=-1))
+    worker._tidy_bucket(store)
+    with pytest.raises(ObjectMissing):
+        store.size("uploads/3")
 
 
 def test_neither_errors_nor_logs_carry_a_secret(address: str, caplog: pytest.LogCaptureFixture) -> None:

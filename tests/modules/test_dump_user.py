@@ -113,12 +113,32 @@ def no_more(dataplane, name):
     assert list(dumps.programs_of(dataplane, name)) == []
 
 
-def test_what_runs_as_the_os_user_of_dumps_starts_no_program_and_writes_no_file(dataplane, filled, tmp_path):
-    tmp_path.chmod(0o777)
-    for command in (rf"\! touch {tmp_path}/made", rf"\o | touch {tmp_path}/made", rf"\o {tmp_path}/made"):
+@pytest.fixture
+def reachable():
+    """A folder that the OS user of dumps may write into; pytest's own lie below a closed one."""
+    folder = Path(tempfile.mkdtemp(prefix="dbhost-reach-", dir="/tmp"))
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_what_runs_as_the_os_user_of_dumps_starts_no_program_and_writes_no_file(dataplane, filled, reachable):
+    made = reachable / "made"
+    for command in (rf"\! touch {made}", rf"\o | touch {made}", rf"\o {made}"):
         with tenant_session.TenantSession(dumps.dump_user(dataplane), filled.name) as session:
             with contextlib.suppress(TenantError):
                 session.ask(f"SELECT 1;\n{command}\nSELECT repeat('x', 100)", "Try")
             with contextlib.suppress(TenantError):
                 session.ask("\\o\nSELECT 1", "Close what was opened")
-        assert not (tmp_path / "made").exists() or (tmp_path / "made").stat().st_size == 0
+        if command.startswith(r"\o /"):  # psql may open it, and write nothing into it
+            assert made.stat().st_size == 0
+        else:
+            assert not made.exists(), command
+
+
+def test_a_program_knows_nothing_of_who_asked_for_it(monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
+    monkeypatch.setenv("PGPASSWORD", "canary")
+    found = dump_programs.environment({"PGUSER": "shop", "PGPASSWORD": "canary", "LD_PRELOAD": "canary"})
+    assert "canary" not in found.values()
+    assert (found["PGUSER"], found["PATH"]) == ("shop", "/usr/bin:/bin")

@@ -50,6 +50,16 @@ def test_a_file_that_is_there_is_not_made_again(dataplane, filled):
     assert dumps.path(dataplane, backup).stat().st_mtime_ns == written
 
 
+def test_a_file_that_was_cut_off_since_is_made_again(dataplane, filled):
+    backup = dumps.wanted(filled.name)
+    dumps.back_up(dataplane, backup)
+    path = dumps.path(dataplane, backup)
+    path.write_bytes(path.read_bytes()[:-100])
+    made = dumps.back_up(dataplane, backup)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == made["sha256"]
+    assert made["changes"]
+
+
 def test_what_is_counted_is_what_was_dumped(dataplane, filled):
     """Rows that come while the dump runs are in neither."""
     stop = threading.Event()
@@ -97,6 +107,22 @@ def test_a_killed_dump_leaves_the_previous_one_and_nothing_else(dataplane, fille
     assert killed
     assert (error.code, error.retryable) == ("dump_failed", True)
     assert kept(dataplane, after) == files
+
+
+def test_a_dump_without_its_end_is_not_kept(dataplane, filled, monkeypatch):
+    """As it would be if pg_dump ended well and its output did not."""
+    monkeypatch.setattr(dumping, "FOOTER", b"\n-- an end that does not come\n")
+    backup = dumps.wanted(filled.name)
+    assert dumps.refused(dataplane, backup).code == "incomplete_dump"
+    assert kept(dataplane, backup) == []
+
+
+def test_what_a_killed_run_left_goes(dataplane, filled):
+    backup = dumps.wanted(filled.name)
+    folder = dump_files.store(dataplane.state_dir, "backups", backup.folder)
+    (folder / f".20261123_020000.sql.gz{dump_files.PARTIAL}").write_bytes(b"half")
+    dumps.back_up(dataplane, backup)
+    assert kept(dataplane, backup) == [backup.filename, f"{backup.filename}.json"]
 
 
 def test_a_lock_that_is_held_is_named(dataplane, filled):

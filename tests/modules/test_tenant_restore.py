@@ -75,6 +75,9 @@ def untouched(dataplane, tenant, before):
     own = scratch.names_of(tenant.name)
     assert sums(dataplane, tenant) == before
     assert not databases(dataplane) & {own.new, own.old}
+    with dataplane.superuser() as connection:  # a pooled session would not tell
+        query = "SELECT datallowconn FROM pg_database WHERE datname = %s"
+        assert connection.execute(query, [own.live]).fetchall() == [(True,)]
     assert (
         list((dataplane.state_dir / "incoming").glob("*")) == []
         if (dataplane.state_dir / "incoming").exists()
@@ -112,9 +115,12 @@ def test_another_database_gets_the_same(dataplane, rich_saved, tenants):
 
 def test_scratch_says_whether_it_is_the_same_and_leaves_nothing(dataplane, saved):
     tenant, source, made = saved
+    with dataplane.connect(tenant.name, tenant.password) as connection:
+        connection.execute("DELETE FROM kinds WHERE id = 1")
     before = sums(dataplane, tenant)
     done = dumps.restore(dataplane, tenant.name, source, "scratch", expect=made["manifest"])
     assert (done["error"], done["matches"]) == (None, True)
+    untouched(dataplane, tenant, before)
     wrong = {**made["manifest"], "tables_rows": {**made["manifest"]["tables_rows"], "public.kinds": 7}}
     done = dumps.restore(dataplane, tenant.name, source, "scratch", expect=wrong)
     assert (done["error"], done["matches"]) == (None, False)
@@ -123,12 +129,14 @@ def test_scratch_says_whether_it_is_the_same_and_leaves_nothing(dataplane, saved
 
 
 def test_a_changed_schema_has_another_fingerprint(dataplane, saved):
-    tenant, _, made = saved
+    tenant, source, made = saved
     with dataplane.connect(tenant.name, tenant.password) as connection:
         connection.execute("ALTER TABLE kinds ALTER id TYPE bigint")
     now = dumps.back_up(dataplane, dumps.wanted(tenant.name))["manifest"]
     assert now["schema_sha256"] != made["manifest"]["schema_sha256"]
     assert now["rows"] == made["manifest"]["rows"]
+    done = dumps.restore(dataplane, tenant.name, source, "scratch", expect=now)
+    assert done["differences"] == ["The schema is not the same: its fingerprints differ."]
 
 
 def test_one_that_is_not_what_was_expected_never_takes_over(dataplane, saved):
@@ -224,6 +232,15 @@ def test_a_file_that_changed_since_is_refused(dataplane, saved):
     untouched(dataplane, tenant, before)
 
 
+def test_another_whole_file_is_refused(dataplane, saved):
+    """One that can be read to its end, and is not the one that was made."""
+    tenant, source, _ = saved
+    before = sums(dataplane, tenant)
+    for wrong in ({"sha256": "0" * 64}, {"size_bytes": source["size_bytes"] - 1}):
+        assert dumps.restore(dataplane, tenant.name, {**source, **wrong})["error"]["code"] == "damaged_file"
+    untouched(dataplane, tenant, before)
+
+
 def test_a_gzip_bomb_stops_at_the_limit_and_is_never_in_memory(dataplane, shop):
     bomb = gzip.compress(b"-- nothing\n" * (1 << 18))  # 3 MB in 3 kB
     bomb *= 20
@@ -260,22 +277,30 @@ def test_a_database_that_is_not_there_is_not_made(dataplane, saved):
     assert "nobody-here" not in databases(dataplane)
 
 
-@pytest.mark.parametrize("when", ["load", "swapped"])
+@pytest.mark.parametrize("when", ["load", "renaming", "swapped"])
 def test_a_killed_restore_leaves_one_whole_database(dataplane, saved, when, monkeypatch):
-    """The process dies: while it loads, and between the swap and the drop of the old one."""
+    """The process dies: while it loads, between the two renames, and between the swap and the drop of the old one."""
     tenant, source, made = saved
     before = sums(dataplane, tenant)
     child = os.fork()
     if child == 0:
         die = lambda *_arguments, **_options: os.kill(os.getpid(), signal.SIGKILL)  # noqa: E731
-        target = "loading.load" if when == "load" else "scratch.drop"
-        monkeypatch.setattr(f"agent_modules.module_utils.dbhost.restoring.{target}", die)
+        if when == "renaming":
+            execute, second = scratch._execute, ("ALTER DATABASE {} RENAME TO {}", scratch.names_of(tenant.name).new)
+            until_then = lambda *given: die() if given[1:3] == second else execute(*given)  # noqa: E731
+            monkeypatch.setattr(scratch, "_execute", until_then)
+        else:
+            target = "loading.load" if when == "load" else "scratch.drop"
+            monkeypatch.setattr(f"agent_modules.module_utils.dbhost.restoring.{target}", die)
         dumps.restore(dataplane, tenant.name, source)
         os._exit(0)
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
     own = scratch.names_of(tenant.name)
-    assert databases(dataplane) & {own.new, own.old} == ({own.new} if when == "load" else {own.old})
-    assert sums(dataplane, tenant) == before
+    left = databases(dataplane)
+    assert left & {own.new, own.old} == ({own.old} if when == "swapped" else {own.new})
+    assert own.live in left
+    if when != "renaming":  # then the live one is there, and shut until the next run
+        assert sums(dataplane, tenant) == before
     assert dumps.restore(dataplane, tenant.name, source, expect=made["manifest"])["error"] is None
     untouched(dataplane, tenant, before)
 

@@ -85,6 +85,25 @@ def test_a_host_gets_two_at_once(session: Session, shop: Database, host: Host) -
     assert len({operation.database_id for operation in queued}) == len(queued) == 6
 
 
+def test_a_host_with_much_before_it_holds_up_no_other(
+    session: Session, shop: Database, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup_schedules, "LOOKED_AT", 3)
+    for _ in range(5):
+        make_database(session, host, shop.owner, status="active")
+    backup_schedules.enrol(session)
+    make_due(session, timedelta(hours=1))
+    elsewhere = Host(name="db2", public_host="db2.example.com", pgbouncer_port=6432)
+    session.add(elsewhere)
+    other = make_database(session, elsewhere, shop.owner, status="active")
+    backup_schedules.enrol(session)
+    due = datetime.now(UTC) - timedelta(minutes=1)
+    session.execute(update(BackupSchedule).where(BackupSchedule.database_id == other.id).values(next_run_at=due))
+    session.commit()
+    assert [operation.host_id for operation in backup_schedules.queue_due(session)] == [host.id] * 2
+    assert [operation.database_id for operation in backup_schedules.queue_due(session)] == [other.id]
+
+
 def test_a_stopped_or_busy_database_waits(session: Session, shop: Database) -> None:
     backup_schedules.enrol(session)
     make_due(session)
@@ -111,6 +130,21 @@ def test_the_newest_backup_is_drilled_when_its_time_comes(session: Session, shop
     assert operation.params == {"backup_id": str(newer.id)} != {"backup_id": str(older.id)}
     end_all(session)
     assert backup_schedules.queue_due(session) == []
+
+
+def test_what_cannot_be_opened_here_is_not_drilled(
+    session: Session, shop: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a key that is kept elsewhere on purpose would be a failure each week."""
+    backup_schedules.enrol(session)
+    session.execute(update(BackupSchedule).values(next_drill_at=datetime.now(UTC) - timedelta(minutes=1)))
+    make_backup(session, shop, encrypted=True)
+    assert backup_schedules.queue_due(session) == []
+    monkeypatch.setenv("DBHOST_BACKUP_AGE_IDENTITY", "AGE-SECRET-KEY-1")
+    settings.cache_clear()
+    session.execute(update(BackupSchedule).values(next_drill_at=datetime.now(UTC) - timedelta(minutes=1)))
+    session.commit()
+    assert [operation.kind for operation in backup_schedules.queue_due(session)] == ["backup.drill"]
 
 
 def test_a_schedule_stays_within_the_plan(session: Session, alice: Actor, shop: Database) -> None:

@@ -132,6 +132,17 @@ def test_a_restore_that_fails_leaves_the_database_as_it_was(
     assert [listed.kind for listed in backups.list_backups(session, shop)] == ["safety", "manual"]
 
 
+def test_what_cannot_be_opened_here_is_refused_before_anything_is_done(
+    started: Workers, session: Session, shop: Database, ended: Ended
+) -> None:
+    backup = backed_up(session, shop, ended)
+    backup.encrypted = True
+    operation = backups.restore_backup(session, SYSTEM, shop, backup)
+    ended(operation, "failed")
+    assert "DBHOST_BACKUP_AGE_IDENTITY" in (operation.error_message or "")
+    assert [listed.kind for listed in backups.list_backups(session, shop)] == ["manual"]
+
+
 def test_an_upload_is_restored_and_goes(started: Workers, session: Session, shop: Database, ended: Ended) -> None:
     upload = spooled(b"from elsewhere")
     operation = imports.restore_upload(session, SYSTEM, shop, upload)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from webapp.cli.api_client import NOT_FOUND, ApiClient, ApiError
+from webapp.cli.backup_schedule import schedule
 from webapp.cli.client import (
     as_json,
     carry_out,
@@ -35,6 +36,9 @@ def backups() -> None:
     """Backups of a database (DBHOST_API_URL, DBHOST_API_KEY, or `auth login`)."""
 
 
+backups.add_command(schedule)
+
+
 @backups.command("list")
 @database
 @as_json
@@ -45,7 +49,7 @@ def list_backups(database: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows))
         return
-    table = [[row["filename"], row["kind"], row["sizePretty"], (row["provenAt"] or "-")[:16]] for row in rows]
+    table = [[row["filename"], _kind(row), row["sizePretty"], (row["provenAt"] or "-")[:16]] for row in rows]
     print_columns([["FILENAME", "KIND", "SIZE", "PROVEN"], *table])
 
 
@@ -190,6 +194,10 @@ class _Counted:
 
 def _path(client: ApiClient, name_or_id: str) -> str:
     return f"/databases/{client.find(name_or_id)}/backups"
+
+
+def _kind(row: dict[str, Any]) -> str:
+    return f"{row['kind']}, encrypted" if row["encrypted"] else str(row["kind"])
 
 
 def _known(rows: list[dict[str, Any]], filename: str | None) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """`dbhost databases` with all that can be done to one of them."""
 
 from webapp.cli.allowlist import allowlist
+from webapp.cli.backup_schedule import protect
 from webapp.cli.backups import clone, deleted, undelete
 from webapp.cli.client import databases
 from webapp.cli.members import members, transfer
 from webapp.cli.moves import move
 
-for command in (allowlist, clone, deleted, members, move, transfer, undelete):
+for command in (allowlist, clone, deleted, members, move, protect, transfer, undelete):
     databases.add_command(command)

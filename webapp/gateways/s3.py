@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -121,6 +122,14 @@ class ObjectStore:
         for key in keys:
             with suppress(ObjectMissing):
                 self._ask("DELETE", key)
+
+    def sweep_uploads(self, before: datetime) -> int:
+        """Delete imports that came before then, for a bucket that has no rules of its own; how many these were."""
+        with _translated():
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=UPLOADS)
+            old = [each["Key"] for page in pages for each in page.get("Contents", []) if each["LastModified"] < before]
+        self.delete(old)
+        return len(old)
 
     def ensure_lifecycle(self) -> bool:
         """Let the bucket itself clear away what a crash leaves behind; False where it has no such rules.

@@ -21,6 +21,8 @@ DRILL_AFTER = timedelta(hours=1)
 LOOKED_AT = 50
 LOCK = text("SELECT pg_try_advisory_xact_lock(hashtextextended('dbhost backup schedule', 0))")
 UNDER_WAY = ("backup.create", "backup.drill")
+type Due = Select[BackupSchedule, Database]
+type Rows = list[tuple[BackupSchedule, Database]]
 
 log = structlog.get_logger(__name__)
 
@@ -86,16 +88,17 @@ def queue_due(session: Session) -> list[Operation]:
     if not session.scalar(LOCK):
         return []
     _mend_clock(session)
-    return [*_queue(session, _due_backups(session), _back_up), *_queue(session, _due_drills(session), _drill)]
+    return [*_queue(session, _due_backups, _back_up), *_queue(session, _due_drills, _drill)]
 
 
 def _queue(
-    session: Session, due: list[tuple[BackupSchedule, Database]], ask: Callable[[Session, Database], Operation | None]
+    session: Session, due: Callable[[Session, Due], Rows], ask: Callable[[Session, Database], Operation | None]
 ) -> list[Operation]:
     """Ask for each, until its host has enough to do. One that is busy now is asked for later."""
     load = _load(session)
+    full = [host_id for host_id, count in load.items() if count >= settings().backups_at_once]
     queued = []
-    for schedule, database in due:
+    for schedule, database in due(session, _active().where(Database.host_id.not_in(full))):
         if load.get(database.host_id, 0) >= settings().backups_at_once:
             continue
         try:
@@ -120,23 +123,24 @@ def _back_up(session: Session, database: Database) -> Operation | None:
 
 def _drill(session: Session, database: Database) -> Operation | None:
     backup = backups.newest(session, database.id)
-    return None if backup is None else drills.queue_drill(session, SYSTEM, database, backup)
+    sealed = backup is not None and backup.encrypted and settings().backup_age_identity is None
+    return None if backup is None or sealed else drills.queue_drill(session, SYSTEM, database, backup)
 
 
-def _due_backups(session: Session) -> list[tuple[BackupSchedule, Database]]:
-    query = _active().where(BackupSchedule.enabled, BackupSchedule.next_run_at <= func.now())
+def _due_backups(session: Session, active: Due) -> Rows:
+    query = active.where(BackupSchedule.enabled, BackupSchedule.next_run_at <= func.now())
     return _locked(session, query.order_by(BackupSchedule.next_run_at, BackupSchedule.database_id))
 
 
-def _due_drills(session: Session) -> list[tuple[BackupSchedule, Database]]:
+def _due_drills(session: Session, active: Due) -> Rows:
     if not settings().drill_every_days:
         return []
     has_backup = select(Backup.id).where(Backup.database_id == Database.id, Backup.state == "available").exists()
-    query = _active().where(has_backup, BackupSchedule.next_drill_at <= func.now())
+    query = active.where(has_backup, BackupSchedule.next_drill_at <= func.now())
     return _locked(session, query.order_by(BackupSchedule.next_drill_at, BackupSchedule.database_id))
 
 
-def _active() -> Select[BackupSchedule, Database]:
+def _active() -> Due:
     busy = select(Operation.id).where(
         Operation.database_id == Database.id, Operation.lane == "long", Operation.state.in_(("queued", "running"))
     )
@@ -147,7 +151,7 @@ def _active() -> Select[BackupSchedule, Database]:
     )
 
 
-def _locked(session: Session, query: Select[BackupSchedule, Database]) -> list[tuple[BackupSchedule, Database]]:
+def _locked(session: Session, query: Due) -> Rows:
     rows = session.execute(query.limit(LOOKED_AT).with_for_update(of=BackupSchedule, skip_locked=True)).unique()
     return [(row[0], row[1]) for row in rows]
 

@@ -3,6 +3,8 @@
 import time
 import uuid
 from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy import delete, select
@@ -18,10 +20,14 @@ from webapp.worker.long import restores
 from webapp.worker.runner import Job
 from webapp.worker.slots import Slots
 
+if TYPE_CHECKING:
+    from webapp.gateways.s3 import ObjectStore
+
 DUE_EVERY_S = 5.0
 TIDY_EVERY_S = 60.0
 TIMEOUT_S = 300.0
 AT_ONCE = 500
+IMPORTS_KEPT = timedelta(days=2)
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +39,7 @@ class Keeper:
         self._server = server
         self._slots = Slots(1, "keeper")
         self._looked = self._tidied = float("-inf")
-        self._lifecycle = False
+        self._bucket_tidies: bool | None = None
 
     def tick(self) -> None:
         """Start what is due, unless the last of it is still under way."""
@@ -72,9 +78,16 @@ class Keeper:
             session.commit()
         spool.sweep()
         store = object_store()
-        if store is not None and not self._lifecycle:
-            self._lifecycle = True
-            log.info("bucket_lifecycle", kept=store.ensure_lifecycle())
+        if store is not None:
+            self._tidy_bucket(store)
+
+    def _tidy_bucket(self, store: "ObjectStore") -> None:
+        """By the bucket's own rules where it has such, else what they would do to imports."""
+        if self._bucket_tidies is None:
+            self._bucket_tidies = store.ensure_lifecycle()
+            log.info("bucket_lifecycle", kept=self._bucket_tidies)
+        if not self._bucket_tidies:
+            store.sweep_uploads(datetime.now(UTC) - IMPORTS_KEPT)
 
     def _remove_expired(self) -> None:
         """Files first, then the rows: what was cut off in between is removed once more."""

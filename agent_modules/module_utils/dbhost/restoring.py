@@ -105,7 +105,8 @@ def run(host: Host, wanted: Restore, progress: Progress) -> dict[str, Any]:
 def _restore(host: Host, wanted: Restore, progress: Progress, outcome: _Outcome) -> None:
     cluster, own = host.user.cluster, scratch.names_of(wanted.name)
     require_current(host.state_dir, wanted)
-    outcome.changes += scratch.heal(cluster, own)
+    entry = store.load(host.state_dir).get(wanted.name)
+    outcome.changes += scratch.heal(cluster, own, is_public=entry is not None and entry.door == store.OPEN)
     scratch.require_live(cluster, own)
     with dump_sources.file_of(host.state_dir, wanted.source, progress) as path:
         progress.bytes_total = path.stat().st_size

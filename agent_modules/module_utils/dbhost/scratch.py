@@ -46,8 +46,8 @@ def names_of(tenant: str) -> Names:
     return Names(tenant, f"dbhost-new-{mark}", f"dbhost-old-{mark}")
 
 
-def heal(cluster: Cluster, names: Names) -> list[str]:
-    """Remove what a killed restore left; the changes made."""
+def heal(cluster: Cluster, names: Names, *, is_public: bool) -> list[str]:
+    """Remove what a killed restore left, and let clients in again where they should be; the changes made."""
     with postgres.connect(cluster) as connection:
         found = _present(connection, names)
         changes = []
@@ -59,6 +59,9 @@ def heal(cluster: Cluster, names: Names) -> list[str]:
             if name in found:
                 _execute(connection, "DROP DATABASE {} WITH (FORCE)", name)
                 changes.append(f"Drop {name}, which an earlier run left")
+        if is_public and found.get(names.live) is False:  # killed between shutting it and the swap
+            _execute(connection, "ALTER DATABASE {} ALLOW_CONNECTIONS true", names.live)
+            changes.append(f"Open {names.live}, which an earlier run shut")
     return changes
 
 

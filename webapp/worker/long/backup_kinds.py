@@ -28,12 +28,12 @@ def restore(job: LongJob) -> Done:
     """Dump the live database for safety, then put the dump in its place; the host swaps them at the very end."""
     params, database = job.operation.params, job.operation.database
     job.expect("backup.yml")
-    safety = dumps.make(job, params["safety_id"], expected=True)
     if "upload_id" in params:
         source, expect = restores.of_upload(job, params), None
     else:
         backup = dumps.load_backup(job, params["backup_id"])
         source, expect = restores.of_backup(job, backup, database.host), backup.manifest
+    safety = dumps.make(job, params["safety_id"], expected=True)
     restored = restores.restore(job, database, database.host, "replace", source, expect)
 
     def record(_session: Session) -> None:
