@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -162,3 +163,15 @@ def shoot(page: Page, name: str, *, full_page: bool = False) -> None:
     ARTIFACTS.mkdir(exist_ok=True)
     # Hiding the caret would put a style of the test's own into the page, which its policy rightly complains of.
     page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=full_page, caret="initial")
+
+
+def look(page: Page, name: str) -> None:
+    """A screenshot, no finding of axe, and nothing wider than a small screen."""
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    page.set_viewport_size({"width": 390, "height": 800})
+    width = page.evaluate("document.documentElement.scrollWidth")
+    shoot(page, f"{name}-narrow", full_page=True)
+    page.set_viewport_size({"width": 1280, "height": 800})
+    shoot(page, name, full_page=True)
+    assert width <= 390, name

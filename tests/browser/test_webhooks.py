@@ -3,25 +3,12 @@
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Site, shoot, sign_in
+from tests.browser.conftest import Site, look, sign_in
 from tests.support.receiver import receiving
 
 pytestmark = pytest.mark.browser
-
-
-def look(page: Page, name: str) -> None:
-    """A screenshot, no finding of axe, and nothing wider than a small screen."""
-    found = Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
-    page.set_viewport_size({"width": 390, "height": 800})
-    width = page.evaluate("document.documentElement.scrollWidth")
-    shoot(page, f"{name}-narrow", full_page=True)
-    page.set_viewport_size({"width": 1280, "height": 800})
-    shoot(page, name, full_page=True)
-    assert width <= 390, name
 
 
 def test_an_endpoint_s_life(site: Site, open_page: Callable[..., Page]) -> None:

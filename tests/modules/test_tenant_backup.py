@@ -264,3 +264,12 @@ def test_a_dump_can_be_encrypted(dataplane, filled):
     assert made["encrypted"]
     assert data.startswith(b"age-encryption.org/v1")
     assert gzip.decompress(pyrage.decrypt(data, [identity])).count(b"\n") > dumps.ROWS
+
+
+def test_several_of_one_database_in_one_run_follow_each_other(dataplane, filled):
+    """Side by side, all but one would find that another works on a dump of this database."""
+    place = dumps.folder()
+    listed = [dumps.wanted(filled.name, folder=place, filename=f"20261124_0{hour}0000.sql.gz") for hour in range(3)]
+    told = dumps.back_up_all(dataplane, listed)
+    assert told["error"] is None, told
+    assert len(kept(dataplane, listed[0])) >= len(listed)

@@ -103,4 +103,6 @@ def test_a_backup_of_the_control_plane_is_in_no_journal(
 def play(dataplane: DataPlane, playbook: str, given: dict[str, object], *options: str) -> int:
     variables = dataplane.folder / "given.yml"
     variables.write_text(yaml.safe_dump(given))
-    return dataplane.run_playbook(playbook, *options, "-e", f"@{variables}").returncode
+    done = dataplane.run_playbook(playbook, *options, "-e", f"@{variables}")
+    print(done.stdout)  # shown when a test fails
+    return done.returncode

@@ -42,7 +42,7 @@ def stack(scenario: str) -> Stack:
     made = Stack(home(scenario), json.loads(ports.read_text())) if ports.exists() else Stack(home(scenario))
     ports.write_text(json.dumps(made.ports))
     plans = CHECKOUT / "tests/scenarios" / scenario / "plans.toml"
-    made.env |= {IMAGES_VARIABLE: str(IMAGES), "DBHOST_PLANS_FILE": str(plans), "DBHOST_SAMPLE_EVERY_S": "5"}
+    made.env |= {IMAGES_VARIABLE: str(IMAGES), "DBHOST_PLANS_FILE": str(plans), "DBHOST_SAMPLE_EVERY_S": "20"}
     return made
 
 

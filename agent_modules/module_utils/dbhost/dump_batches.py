@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -40,13 +41,15 @@ def run(
 ) -> dict[str, Any]:
     """Back each of *items* up; `backups` has a result for each, whatever came of the others."""
     there = _existing(user, [str(item["name"]) for item in items])
+    turns = {str(item["folder"]): threading.Lock() for item in items}  # several of one database follow each other
 
     def one(item: Mapping[str, Any]) -> dict[str, Any]:
         told = {"name": item["name"], "filename": item["filename"], "error": None}
         if item["name"] not in there:
             return {**told, "error": _missing().as_dict()}
         try:
-            return {**told, **dumping.run(state_dir, user, dumping.parse(item), Share(progress))}
+            with turns[str(item["folder"])]:
+                return {**told, **dumping.run(state_dir, user, dumping.parse(item), Share(progress))}
         except TenantError as error:
             return {**told, "error": error.as_dict()}
         except Exception as error:  # noqa: BLE001  # one of them must not end the others; no value may get out

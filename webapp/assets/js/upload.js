@@ -35,7 +35,7 @@ function send(form) {
 }
 
 function refuse(form, request) {
-  const said = request.responseText.match(/<p class="muted">([^<]+)<\/p>/);
+  const said = request.responseText.match(/role="alert">[^]*?<p class="muted">([^<]+)<\/p>/);
   form.querySelector("[data-progress] [role=status] span").textContent = said ? said[1] : "The upload failed. Try again.";
   form.querySelector("[type=submit]").removeAttribute("aria-busy");
 }
