@@ -56,6 +56,8 @@ version:
   returned: always
 """
 
+import fcntl
+import os
 import re
 import shutil
 from pathlib import Path
@@ -99,6 +101,11 @@ def move_up(unfinished: Path, data_dir: Path) -> None:
     unfinished.rmdir()
 
 
+def wait_for_others(data_dir: Path) -> None:
+    """A run whose `up` was killed may still be at it, as nobody's child; the lock ends with this process."""
+    fcntl.flock(os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), fcntl.LOCK_EX)
+
+
 def remove_remains(data_dir: Path) -> None:
     """Whatever lies in a folder without PG_VERSION was left by a run cut short while it moved the cluster up."""
     for entry in data_dir.iterdir():
@@ -129,6 +136,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     data_dir, user = Path(module.params["data_dir"]), module.params["os_user"]
+    if not module.check_mode:
+        wait_for_others(data_dir)
     exists = observe(data_dir) != ""
     if not exists and not module.check_mode:
         unfinished = data_dir / "unfinished"

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,10 @@ def test_a_folder_with_anything_else_is_refused_and_left_as_it_is(folder: Path) 
     assert "is not empty" in refused.stdout
     assert (folder / "wal" / "letter.txt").read_text() == "dear"
     assert not (folder / "data/PG_VERSION").exists()
+
+
+def test_two_runs_side_by_side_make_one_cluster(folder: Path) -> None:
+    """As after a killed `up`, whose module goes on alone: they took each other's folder away before."""
+    with ThreadPoolExecutor(2) as pool:
+        ended = list(pool.map(make, [folder, folder]))
+    assert sorted(bool(result(run)["changed"]) for run in ended) == [False, True], [run.stdout for run in ended]
