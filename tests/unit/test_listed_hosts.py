@@ -36,6 +36,7 @@ def test_a_host_is_listed_as_clients_reach_it() -> None:
         ({"caddy_issuer": "acme"}, "", "db1", "system"),
         ({"caddy_issuer": "acme"}, "tls/ca.crt", "db1", "system"),
         ({"caddy_issuer": "acme", "caddy_acme_root_source": "tls/ca.crt"}, "tls/ca.crt", "db2", "ca.crt"),
+        ({"caddy_issuer": "acme", "caddy_acme_root_source": "tls/ca.crt"}, "", "db1", ""),
         ({"pgbouncer_tls_cert_source": "db1.crt"}, "", "db1", "system"),
         ({"pgbouncer_tls_cert_source": "db1.crt", "caddy_issuer": "internal"}, "tls/ca.crt", "db1", "ca.crt"),
         ({"caddy_issuer": "internal"}, "", "db1", "ca.crt"),
