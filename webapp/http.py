@@ -10,12 +10,13 @@ from typing import Any, cast
 import structlog
 from flask import Flask, Response, current_app, g, jsonify, render_template, request
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 from werkzeug.exceptions import HTTPException
 
 from webapp.config import Settings
+from webapp.db import AWAY, CommitLost, is_away, is_refusal
 from webapp.gateways.mail import Postman
 from webapp.services import guards
 from webapp.services.actors import Actor
@@ -27,6 +28,12 @@ API_PREFIX = "/api/"
 WEBHOOKS_PREFIX = "/webhooks/"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+UNREACHABLE = "The control database cannot be reached just now. Try again."
+NOTHING_SAVED = "The control database cannot be reached just now. Nothing was changed; try again."
+MAY_HAVE_SAVED = (
+    "The control database was lost while your change was on its way. It may have been carried out: look before you "
+    "repeat it."
+)
 CODES = {
     400: "INVALID_REQUEST", 401: "UNAUTHORIZED", 403: "FORBIDDEN", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED",
     406: "NOT_ACCEPTABLE", 413: "PAYLOAD_TOO_LARGE", 415: "UNSUPPORTED_MEDIA_TYPE", 429: "RATE_LIMITED",
@@ -56,9 +63,30 @@ def current_session() -> Session:
 
 
 def release_session() -> None:
-    """Give the request's connection back before a long wait; the next use opens another."""
+    """Give the request's connection back before a long wait; the next use opens another.
+
+    A connection that is lost is thrown away without a word: no answer that is ready may fail for it.
+    """
+    if "session" not in g:
+        return
+    session = g.pop("session")
+    g.saved = may_have_saved() or bool(session.info.get("committed"))
+    try:
+        session.close()
+    except AWAY as error:
+        log.warning("session_not_closed", error=type(error).__name__)
+
+
+def may_have_saved() -> bool:
+    """Whether this request has saved something, or may have: then no error may say that nothing was changed."""
+    return bool(g.get("saved")) or ("session" in g and bool(g.session.info.get("committed")))
+
+
+def nothing_saved_yet() -> None:
+    """What was saved so far (when a key was last used) is not what the caller asked for."""
+    g.saved = False
     if "session" in g:
-        g.pop("session").close()
+        g.session.info.pop("committed", None)
 
 
 def current_actor() -> Actor:
@@ -122,6 +150,7 @@ def init_http(app: Flask, held: Resources) -> None:
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(DBAPIError, _database_error)
     app.register_error_handler(PoolTimeout, _database_error)
+    app.register_error_handler(CommitLost, _database_error)
     app.register_error_handler(Exception, _unexpected)
     if held.settings.testing:
         app.after_request(require_marks)
@@ -170,12 +199,13 @@ def _http_error(error: HTTPException) -> Response:
     return error_response(error.code, code, error.name, error.description or error.name, headers=headers)
 
 
-def _database_error(error: DBAPIError | PoolTimeout) -> Response:
-    """The control database is away: nothing was half made, since nothing was committed."""
-    if isinstance(error, DBAPIError) and not (isinstance(error, OperationalError) or error.connection_invalidated):
+def _database_error(error: DBAPIError | PoolTimeout | CommitLost) -> Response:
+    """The control database is away. Whether anything was changed is said only where it is known."""
+    if isinstance(error, DBAPIError) and not is_away(error) and not is_refusal(error):
         return _unexpected(error)
     log.error("control_database_unavailable", request_id=g.get("request_id"), error=type(error).__name__)
-    detail = "The control database cannot be reached just now. Nothing was changed; try again."
+    detail = MAY_HAVE_SAVED if may_have_saved() else NOTHING_SAVED if request.method in CHANGING else UNREACHABLE
+    release_session()
     return error_response(503, "SERVICE_UNAVAILABLE", "Service unavailable", detail, headers={"Retry-After": "5"})
 
 

@@ -5,13 +5,16 @@ import time
 from collections.abc import Callable
 from hashlib import sha256
 
+import structlog
 from flask import Response, request
 from sqlalchemy.orm import Session
 
-from webapp.api.preference import read_preference
+from webapp.api import shapes
+from webapp.api.preference import Preference, read_preference
 from webapp.api.schemas import ChangeHeaders, PostHeaders
 from webapp.api.waiting import Done, finish
-from webapp.http import current_actor, current_session
+from webapp.db import AWAY, CommitLost
+from webapp.http import current_actor, current_session, nothing_saved_yet, release_session, resources
 from webapp.models import Operation
 from webapp.services import guards, idempotency
 from webapp.services.actors import Actor
@@ -21,6 +24,7 @@ from webapp.services.idempotency import Claim, StoredAnswer
 KEPT_HEADERS = ("Content-Type", "Location", "Preference-Applied")
 TIDY_EVERY_S = 60.0
 _tidied = {"at": time.monotonic()}
+log = structlog.get_logger(__name__)
 type Ask = Callable[[Session, Actor], Operation]
 
 
@@ -39,18 +43,44 @@ def carry_out(headers: ChangeHeaders, ask: Ask, done: Done, *, body: str | None 
         if claimed.operation_id is None:
             raise OperationInProgress("Another request with this Idempotency-Key has not ended yet.")
         nothing_changed()
-        operation_id = claimed.operation_id
+        operation_id, asked = claimed.operation_id, None
     else:
-        operation_id = ask(session, actor).id
+        operation = ask(session, actor)
+        operation_id, asked = operation.id, shapes.operation(operation)
         if claimed:
             idempotency.bind(session, claimed, operation_id)
-    session.commit()
-    response = finish(operation_id, actor, preference, done)
+    commit(session, preference)
+    response = finish(operation_id, actor, preference, done, asked=asked)
     if claimed and response.status_code < 300:
+        _remember_and_tidy(claimed, response)
+    return response
+
+
+def commit(session: Session, preference: Preference) -> None:
+    """Commit; a connection lost meanwhile is no reason to give up as long as the caller waits for an answer.
+
+    Raises CommitLost when it is not known then whether the change was saved.
+    """
+    try:
+        session.commit()
+    except CommitLost as lost:
+        release_session()
+        outcome = lost.outcome(preference.patience_s(resources().settings.wait_timeout_s))
+        if outcome == "aborted":
+            nothing_saved_yet()
+        if outcome != "committed":
+            raise
+
+
+def _remember_and_tidy(claimed: Claim, response: Response) -> None:
+    """Keep the answer; one that cannot be kept is given all the same, and made again for the same key."""
+    try:
         remember(current_session(), claimed, response)
         current_session().commit()
         _tidy(current_session())
-    return response
+    except (*AWAY, CommitLost) as error:
+        log.warning("answer_not_kept", error=type(error).__name__)
+        release_session()
 
 
 def claim(session: Session, actor: Actor, headers: ChangeHeaders, body: str | None = None) -> Claim | None:

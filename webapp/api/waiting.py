@@ -8,11 +8,14 @@ from datetime import UTC, datetime, timedelta
 from threading import BoundedSemaphore
 from typing import cast
 
+import structlog
 from flask import Flask, Response, current_app, url_for
 
 from webapp.api import shapes
 from webapp.api.preference import Preference
 from webapp.api.responses import answer
+from webapp.api.schemas import OperationOut
+from webapp.db import AWAY, is_away
 from webapp.http import current_session, problem, release_session, resources
 from webapp.models import Operation
 from webapp.services import operations
@@ -21,6 +24,9 @@ from webapp.services.errors import Conflict, HostUnavailable, OperationFailed
 
 SLOTS = "dbhost_api_waiters"
 RETRY_AFTER_S = 10
+AWAY_PAUSE_S = 0.3
+
+log = structlog.get_logger(__name__)
 type Done = Callable[[Operation], Response]
 
 
@@ -45,12 +51,34 @@ def waiting_slot() -> Iterator[bool]:
             slots().release()
 
 
-def finish(operation_id: uuid.UUID, actor: Actor, preference: Preference, done: Done) -> Response:
-    """Wait as long as the caller likes, then answer: `done`, 202 with the operation, or what went wrong."""
-    patience_s = preference.patience_s(resources().settings.wait_timeout_s)
+def finish(
+    operation_id: uuid.UUID, actor: Actor, preference: Preference, done: Done, *, asked: OperationOut | None = None
+) -> Response:
+    """Wait as long as the caller likes, then answer: `done`, 202 with the operation, or what went wrong.
+
+    The change is saved, so that a control database that is away is waited for too; when it stays away, the answer
+    is 202 with the operation as it was *asked* for.
+    """
+    deadline = time.monotonic() + preference.patience_s(resources().settings.wait_timeout_s)
+    while True:
+        try:
+            return _finish(operation_id, actor, preference, done, max(0.0, deadline - time.monotonic()))
+        except AWAY as error:
+            release_session()
+            if not is_away(error):
+                raise
+            log.warning("operation_not_read", operation_id=str(operation_id), error=type(error).__name__)
+            if time.monotonic() >= deadline:
+                if asked is None:
+                    raise
+                return _accepted(asked, preference)
+        time.sleep(AWAY_PAUSE_S)
+
+
+def _finish(operation_id: uuid.UUID, actor: Actor, preference: Preference, done: Done, patience_s: float) -> Response:
     operation = wait_for(operation_id, actor, patience_s)
     if preference.respond_async and patience_s == 0:
-        return _accepted(operation, preference)
+        return _accepted(shapes.operation(operation), preference)
     if operation.state == "succeeded":
         return done(operation)
     if operation.state == "failed":
@@ -60,13 +88,13 @@ def finish(operation_id: uuid.UUID, actor: Actor, preference: Preference, done: 
     if is_unreachable(operation):
         told = HostUnavailable("The host cannot be reached. The operation stays queued and is tried again.")
         return _problem(operation, told, {"Retry-After": str(RETRY_AFTER_S)})
-    return _accepted(operation, preference)
+    return _accepted(shapes.operation(operation), preference)
 
 
 def after(operation_id: uuid.UUID, actor: Actor, preference: Preference, done: Done) -> Response:
     """Wait for what is in the way, however that ends, and then answer by `done`; or 202 with it: ask again then."""
     operation = wait_for(operation_id, actor, preference.patience_s(resources().settings.wait_timeout_s))
-    return _accepted(operation, preference) if operation.is_open else done(operation)
+    return _accepted(shapes.operation(operation), preference) if operation.is_open else done(operation)
 
 
 def wait_for(operation_id: uuid.UUID, actor: Actor, patience_s: float) -> Operation:
@@ -94,8 +122,8 @@ def _is_hopeless(operation: Operation, left_s: float) -> bool:
     return operation.state == "queued" and is_unreachable(operation) and (later or operation.host.is_held)
 
 
-def _accepted(operation: Operation, preference: Preference) -> Response:
-    response = answer(shapes.operation(operation), 202)
+def _accepted(operation: OperationOut, preference: Preference) -> Response:
+    response = answer(operation, 202)
     response.headers["Location"] = _address(operation)
     if preference.applied:
         response.headers["Preference-Applied"] = preference.applied
@@ -115,5 +143,5 @@ def _problem(
     return problem(error.status, error.code, error.title, str(error), headers={**location, **(headers or {})})
 
 
-def _address(operation: Operation) -> str:
+def _address(operation: Operation | OperationOut) -> str:
     return url_for("operations_api.show", id=operation.id)

@@ -33,7 +33,7 @@ def take_turn(connection: Connection) -> None:
 def run() -> None:
     """Run what was asked inside one transaction: a migration that fails leaves nothing behind."""
     url = control_url()
-    engine = create_engine("postgresql+psycopg://", creator=lambda: connect(url), poolclass=NullPool)
+    engine = create_engine("postgresql+psycopg://", creator=lambda: connect(url, patience_s=None), poolclass=NullPool)
     with engine.begin() as connection:
         take_turn(connection)
         context.configure(

@@ -30,6 +30,8 @@ from webapp.worker.sampler import Sampler
 from webapp.worker.warm import Warm
 
 AGAIN_S = 1.0
+# Of a statement; some chores touch many rows.
+PATIENCE_S = 30.0
 # How it shows that the control database is away for a while.
 LOST = (ConnectorException, SQLAlchemyError, psycopg.Error, OSError)
 
@@ -43,7 +45,9 @@ class Program:
         self.settings = configured
         self.shutdown = Shutdown()
         self.queue: Queue | None = None
-        self.sessions: sessionmaker[Session] = make_sessions(make_engine(configured.database_url.get_secret_value()))
+        self.sessions: sessionmaker[Session] = make_sessions(
+            make_engine(configured.database_url.get_secret_value(), patience_s=PATIENCE_S)
+        )
 
     async def run(self) -> None:
         """Sweep up after dead workers, then answer doorbells until the shutdown."""
