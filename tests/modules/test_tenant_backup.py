@@ -16,6 +16,7 @@ from agent_modules.module_utils.dbhost import (
     dump_sinks,
     dumping,
     jobs,
+    reading,
 )
 from agent_modules.module_utils.dbhost.errors import TenantError
 from tests.support import dumps
@@ -133,14 +134,24 @@ def test_a_lock_that_is_held_is_named(dataplane, filled):
     assert "lock" in error.message
 
 
-def test_forced_row_security_is_refused_and_never_dumps_nothing(dataplane, filled):
-    with dataplane.connect(filled.name, filled.password) as connection:
+def force_row_security(dataplane, tenant):
+    with dataplane.connect(tenant.name, tenant.password) as connection:
         connection.execute("ALTER TABLE goods ENABLE ROW LEVEL SECURITY")
         connection.execute("ALTER TABLE goods FORCE ROW LEVEL SECURITY")
+
+
+def test_what_forced_row_security_hides_is_dumped(dataplane, filled):
+    force_row_security(dataplane, filled)
+    made = dumps.back_up(dataplane, dumps.wanted(filled.name))
+    assert made["manifest"]["tables_rows"] == {"public.goods": dumps.ROWS}
+
+
+def test_a_host_without_the_reader_refuses_and_never_dumps_nothing(dataplane, filled, monkeypatch):
+    force_row_security(dataplane, filled)
+    monkeypatch.setattr(reading, "READER", "dbhost_nobody")
     backup = dumps.wanted(filled.name)
     error = dumps.refused(dataplane, backup)
     assert (error.code, error.retryable) == ("row_security_forced", False), error.message
-    assert "goods" in error.message
     assert kept(dataplane, backup) == []
 
 

@@ -106,6 +106,12 @@ def archive(plane: DataPlane, tenant: Any, *options: str) -> bytes:
     return subprocess.run(command, check=True, capture_output=True).stdout
 
 
+def psql(plane: DataPlane, tenant: Any, text: bytes) -> None:
+    """Load *text* as a person does, by their connection string."""
+    command = [postgres_tool("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", plane.url(tenant.name, tenant.password)]
+    subprocess.run(command, check=True, capture_output=True, input=text)
+
+
 def exists(path: str) -> bool:
     """Whether there is a file at *path*."""
     return Path(path).exists()

@@ -10,28 +10,13 @@ import os
 import pwd
 import signal
 import socket
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from . import dump_programs
+from . import dump_programs, session_options
 from .errors import TenantError
 from .postgres import Cluster
-
-# No tenant's own settings decide here. Tenants get what they may from their role alone, whatever a dump says.
-_OPTIONS = {
-    "search_path": "",
-    "statement_timeout": "0",
-    "transaction_timeout": "0",
-    "idle_in_transaction_session_timeout": "0",
-    "row_security": "off",
-    "synchronous_commit": "off",
-    "default_transaction_read_only": "off",
-    "client_encoding": "UTF8",
-    "client_min_messages": "warning",
-    "datestyle": "ISO",
-}
-_SINCE_17 = ("transaction_timeout",)
 
 
 class Running(Protocol):
@@ -54,25 +39,23 @@ class DumpUser:
     socket: str | None = None
     major: int = 16
     lock_wait_s: int = 30
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     def start(self, program: str, arguments: Sequence[str], tenant: str, database: str, **streams: int) -> Running:
         """Start *program*, logged in as *tenant*. *streams* are stdin, stdout and stderr, which the caller closes."""
         here = os.geteuid() == 0 or _me() == self.name
         return (self._here if here else self._by_socket)(program, arguments, tenant, database, **streams)
 
-    def _settings(self, tenant: str, database: str) -> dict[str, str]:
-        options = [name for name in _OPTIONS if self.major >= 17 or name not in _SINCE_17]
+    def _settings(self, role: str, database: str) -> dict[str, str]:
+        own = {"lock_timeout": f"{self.lock_wait_s}s", **self.settings}
         return {
             "PGHOST": self.cluster.socket_dir,
             "PGPORT": str(self.cluster.port),
-            "PGUSER": tenant,
+            "PGUSER": role,
             "PGDATABASE": database,
             "PGAPPNAME": "dbhost dump",
-            "PGOPTIONS": " ".join([*(f"-c {name}={_OPTIONS[name]}" for name in options), self._lock_timeout()]),
+            "PGOPTIONS": session_options.of_login(self.cluster, self.major, role, database, own),
         }
-
-    def _lock_timeout(self) -> str:
-        return f"-c lock_timeout={self.lock_wait_s}s"
 
     def _here(self, program: str, arguments: Sequence[str], tenant: str, database: str, **streams: int) -> Running:
         settings = self._settings(tenant, database)

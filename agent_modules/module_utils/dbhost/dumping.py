@@ -7,12 +7,24 @@ from __future__ import annotations
 import os
 import select
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import activity, dump_codec, dump_files, manifests, names
+from . import (
+    access_rights,
+    activity,
+    computed_views,
+    dump_codec,
+    dump_files,
+    dump_script,
+    kept_settings,
+    manifests,
+    names,
+    reading,
+    search_paths,
+)
 from .dump_errors import Complaints, explain
 from .dump_sinks import FileSink, PartsSink
 from .dump_user import DumpUser
@@ -24,8 +36,9 @@ FOOTER = b"\n-- PostgreSQL database dump complete\n"
 _TAIL = 4096  # newer versions of pg_dump write a line after the footer
 _SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_export_snapshot()"
 _STEP = "Dump the database"
-# Roles are the host's own: what a tenant gave to others inside its database is no part of its data.
+# Roles are the host's own, and have other names in a clone: rights are written apart (access_rights.py).
 _OPTIONS = ("--format=plain", "--no-owner", "--no-privileges", "--no-tablespaces", "--no-security-labels")
+_END = b"\n--" + FOOTER + b"--\n\n"
 
 
 @dataclass(frozen=True)
@@ -92,14 +105,15 @@ def _sink(folder: Path, wanted: Backup) -> FileSink | PartsSink:
 
 
 def _dump(user: DumpUser, wanted: Backup, sink: FileSink | PartsSink, progress: Progress) -> dict[str, Any]:
-    with TenantSession(user, wanted.name) as session:
+    with reading.session(user, wanted.name) as session:
         progress.bytes_total = int(session.ask("SELECT pg_database_size(current_database())", "Read the size"))
         version = session.ask("SHOW server_version", "Read the version")
         counters = activity.fingerprint(session)  # before the snapshot: what they have counted is in it
         snapshot = session.ask(_SNAPSHOT, "Take a snapshot")
-        counting = _Counting(session)
+        besides = _read_besides(session, wanted.name)
+        counting = _Counting(session, wanted.name)
         try:
-            _write(user, wanted, snapshot, sink, progress)
+            _write(_PgDump(user, session.role, wanted.name, snapshot), besides, wanted, sink, progress)
         except TenantError as error:
             counting.join(1.0)
             raise counting.error or error from None
@@ -117,36 +131,92 @@ def _dump(user: DumpUser, wanted: Backup, sink: FileSink | PartsSink, progress: 
     }
 
 
-def _write(user: DumpUser, wanted: Backup, snapshot: str, sink: FileSink | PartsSink, progress: Progress) -> None:
-    gzip, tail = dump_codec.compressor(), b""
+@dataclass(frozen=True)
+class _Besides:
+    """What is in the script besides what pg_dump writes."""
+
+    paths: search_paths.Paths
+    views: computed_views.Views
+    end: list[bytes]
+
+
+def _read_besides(session: TenantSession, tenant: str) -> _Besides:
+    settings = kept_settings.read(session, tenant)
+    paths, views = search_paths.read(session, kept_settings.search_path(settings)), computed_views.read(session)
+    reset = list(paths.reset()) if paths.needed else []
+    rights = access_rights.section(access_rights.read(session, tenant), tenant)
+    return _Besides(paths, views, [*views.section(), *reset, *rights, *kept_settings.section(settings)])
+
+
+@dataclass(frozen=True)
+class _PgDump:
+    """How pg_dump is run: as whom, in which database, of which snapshot."""
+
+    user: DumpUser
+    role: str
+    database: str
+    snapshot: str
+
+    def run(self, options: Iterable[str], take: dump_script.Take, progress: Progress) -> None:
+        """Give what it writes to *take*. Raises TenantError unless it ended well and wrote to the end."""
+        tail = b""
+
+        def look(chunk: bytes) -> None:
+            nonlocal tail
+            tail = (tail + chunk)[-_TAIL:]
+            take(chunk)
+
+        given = [f"--lock-wait-timeout={self.user.lock_wait_s}s", f"--snapshot={self.snapshot}", *options]
+        _run_pg_dump(self.user, self.role, self.database, [*_OPTIONS, *given], look, progress)
+        if FOOTER not in tail:
+            raise TenantError("incomplete_dump", "The dump has no end; it is not kept.", True, _STEP)
+
+
+def _write(pg_dump: _PgDump, besides: _Besides, wanted: Backup, sink: FileSink | PartsSink, progress: Progress) -> None:
+    gzip = dump_codec.compressor()
     encryption = dump_codec.Encryption(wanted.age_recipients, sink.write) if wanted.age_recipients else None
     write: Callable[[bytes], Any] = encryption.write if encryption else sink.write
 
     def take(chunk: bytes) -> None:
-        nonlocal tail
-        tail = (tail + chunk)[-_TAIL:]
         if packed := gzip.compress(chunk):
             write(packed)
         progress.add(len(chunk))
 
     try:
-        _run_pg_dump(user, wanted.name, snapshot, take, progress)
-        if FOOTER not in tail:
-            raise TenantError("incomplete_dump", "The dump has no end; it is not kept.", True, _STEP)
+        _script(pg_dump, besides, take, progress)
         write(gzip.flush())
     finally:
         if encryption:
             encryption.close()
 
 
-def _run_pg_dump(user: DumpUser, name: str, snapshot: str, take: Callable[[bytes], None], progress: Progress) -> None:
+def _script(pg_dump: _PgDump, besides: _Besides, take: dump_script.Take, progress: Progress) -> None:
+    """The whole script; where functions need a search_path meanwhile, in two runs of pg_dump."""
+    options = besides.views.options()
+    if besides.paths.needed:
+        first = dump_script.Run(take, first=True, last=False)
+        pg_dump.run(["--section=pre-data", *options], first.take, progress)
+        first.finish()
+        for part in besides.paths.set():
+            take(part)
+        options += ["--section=data", "--section=post-data"]
+        options += [f"--restrict-key={first.key}"] if first.key else []
+    last = dump_script.Run(take, first=not besides.paths.needed, last=True)
+    pg_dump.run(options, last.take, progress)
+    last.finish()
+    for part in [*besides.end, _END] if besides.end else []:
+        take(part)
+
+
+def _run_pg_dump(
+    user: DumpUser, role: str, database: str, options: list[str], take: dump_script.Take, progress: Progress
+) -> None:
     read_out, write_out = os.pipe()
     read_error, write_error = os.pipe()
     nothing = os.open(os.devnull, os.O_RDONLY)
-    options = [*_OPTIONS, f"--lock-wait-timeout={user.lock_wait_s}s", f"--snapshot={snapshot}"]
     streams = {"stdin": nothing, "stdout": write_out, "stderr": write_error}
     try:
-        running = user.start("pg_dump", options, name, name, **streams)
+        running = user.start("pg_dump", options, role, database, **streams)
     finally:
         for end in streams.values():
             os.close(end)
@@ -174,8 +244,8 @@ class _Counting:
     When counting fails the snapshot goes with it, and the dump fails for that alone: *error* is then the reason.
     """
 
-    def __init__(self, session: TenantSession) -> None:
-        self._session = session
+    def __init__(self, session: TenantSession, tenant: str) -> None:
+        self._session, self._tenant = session, tenant
         self._found: manifests.Manifest | None = None
         self.error: TenantError | None = None
         self._thread = threading.Thread(target=self._count, daemon=True)
@@ -194,6 +264,6 @@ class _Counting:
 
     def _count(self) -> None:
         try:
-            self._found = manifests.count(self._session)
+            self._found = manifests.count(self._session, self._tenant)
         except TenantError as error:
             self.error = error

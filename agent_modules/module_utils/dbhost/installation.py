@@ -25,9 +25,13 @@ class Installation:
     open_databases: frozenset[str]
     loaded_at: float
     counts_statements: bool = True
+    reader: tuple[bool, ...] | None = None
 
 
 WANTED_ATTRIBUTES = (True, True, True, False, False, False)
+# Who reads tables whose owner is bound by policies, as long as it is made a member of that owner; see reading.py.
+READER = "dbhost_reader"
+READER_ATTRIBUTES = (True, False, False, False, False, True)
 
 _OBSERVE = """
 SELECT (SELECT array[rolcanlogin, rolcreaterole, rolcreatedb, rolsuper, rolreplication, rolbypassrls]
@@ -47,14 +51,16 @@ SELECT (SELECT array[rolcanlogin, rolcreaterole, rolcreatedb, rolsuper, rolrepli
              AND EXISTS (SELECT FROM pg_catalog.aclexplode(coalesce(datacl, acldefault('d', datdba)))
                          WHERE grantee = 0)),
        extract(epoch FROM pg_catalog.pg_conf_load_time())::float8,
-       EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'pg_stat_statements')
+       EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'pg_stat_statements'),
+       (SELECT array[rolcanlogin, rolcreaterole, rolcreatedb, rolsuper, rolreplication, rolbypassrls]
+        FROM pg_catalog.pg_roles WHERE rolname = %(reader)s)
 """
 
 
 def observe(conn: psycopg.Connection, provisioner: str) -> Installation:
-    parameters = {"role": provisioner, "own": list(OWN_DATABASES)}
+    parameters = {"role": provisioner, "own": list(OWN_DATABASES), "reader": READER}
     [row] = conn.execute(_OBSERVE, parameters).fetchall()
-    attributes, memberships, may_set, may_connect, open_databases, loaded_at, counts_statements = row
+    attributes, memberships, may_set, may_connect, open_databases, loaded_at, counts_statements, reader = row
     return Installation(
         attributes=None if attributes is None else tuple(attributes),
         memberships=frozenset(memberships),
@@ -63,6 +69,7 @@ def observe(conn: psycopg.Connection, provisioner: str) -> Installation:
         open_databases=frozenset(open_databases),
         loaded_at=loaded_at,
         counts_statements=counts_statements,
+        reader=None if reader is None else tuple(reader),
     )
 
 
@@ -76,6 +83,7 @@ def changes(current: Installation, provisioner: str, files_changed_at: float) ->
         wanted.append(
             sql.SQL("ALTER ROLE {} LOGIN CREATEROLE CREATEDB NOSUPERUSER NOREPLICATION NOBYPASSRLS").format(role)
         )
+    wanted += _reader(current)
     wanted += [
         sql.SQL("GRANT {} TO {}").format(sql.Identifier(name), role)
         for name in sorted(PROVISIONER_MEMBERSHIPS - current.memberships)
@@ -94,6 +102,14 @@ def changes(current: Installation, provisioner: str, files_changed_at: float) ->
     if files_changed_at > current.loaded_at:
         wanted.append(sql.SQL("SELECT pg_catalog.pg_reload_conf()").format())
     return wanted
+
+
+def _reader(current: Installation) -> list[sql.Composed]:
+    if current.reader == READER_ATTRIBUTES:
+        return []
+    verb = sql.SQL("CREATE ROLE" if current.reader is None else "ALTER ROLE")
+    attributes = sql.SQL("LOGIN BYPASSRLS NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION")
+    return [sql.SQL("{} {} {}").format(verb, sql.Identifier(READER), attributes)]
 
 
 def restart_needed(conn: psycopg.Connection, *, reloaded: bool) -> bool:

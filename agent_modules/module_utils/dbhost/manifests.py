@@ -106,15 +106,26 @@ SELECT encode(sha256(convert_to(coalesce(string_agg(line, E'\\n' ORDER BY line C
   FROM lines
 """
 
+# What the roles that were given rights are to the tenant: `.viewers`, or a member's. Bounded: one could make many.
+_GRANTEES = """
+SELECT coalesce(json_agg(suffix ORDER BY suffix), '[]') FROM (
+  SELECT DISTINCT substr(r.rolname, length($tenant) + 1) AS suffix
+    FROM pg_shdepend AS s JOIN pg_roles AS r ON r.oid = s.refobjid AND s.refclassid = 'pg_authid'::regclass
+   WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+     AND s.deptype = 'a' AND starts_with(r.rolname, $tenant || '.')
+   LIMIT 1000) AS found
+"""
+
 
 def _statement(template: str) -> str:
     return Template(template).substitute(relation=_RELATION, routine=_ROUTINE, type=_TYPE, limit=NAMED_TABLES)
 
 
-def count(session: TenantSession) -> Manifest:
-    """The manifest as *session* sees the database; in a transaction of its own, all of one moment."""
+def count(session: TenantSession, tenant: str) -> Manifest:
+    """The manifest of *tenant*'s database as *session* sees it; in a transaction of its own, all of one moment."""
     found: Manifest = json.loads(session.ask(_statement(_COUNT), "Count the rows"))
-    return found | {"schema_sha256": session.ask(_statement(_FINGERPRINT), "Read the schema")}
+    grantees = json.loads(session.ask(_GRANTEES.replace("$tenant", f"'{tenant}'"), "Read who was given rights"))
+    return found | {"schema_sha256": session.ask(_statement(_FINGERPRINT), "Read the schema"), "grantees": grantees}
 
 
 def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:

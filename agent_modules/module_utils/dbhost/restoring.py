@@ -9,13 +9,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from . import dump_files, dump_sources, dump_text, files, loading, machine, manifests, names, postgres, scratch, store
+from . import (
+    access_rights,
+    dump_files,
+    dump_sources,
+    dump_text,
+    files,
+    grantees,
+    kept_settings,
+    loading,
+    machine,
+    manifests,
+    names,
+    postgres,
+    reading,
+    scratch,
+    store,
+)
 from .dump_filter import Filter
 from .dump_sources import Source
 from .dump_user import DumpUser
@@ -25,6 +41,23 @@ from .tenant_session import TenantSession
 from .tenants import TenantDatabase
 
 _WATCH_EVERY_S = 2.0
+_ANALYZE_EACH = """
+DO $$
+DECLARE
+  name text;
+BEGIN
+  FOR name IN SELECT format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class AS c
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+     WHERE c.relkind IN ('r', 'm', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' LOOP
+    BEGIN
+      EXECUTE 'ANALYZE ' || name;
+    EXCEPTION WHEN OTHERS THEN
+      NULL;
+    END;
+    COMMIT;
+  END LOOP;
+END $$
+"""
 
 
 @dataclass(frozen=True)
@@ -112,6 +145,8 @@ def _restore(host: Host, wanted: Restore, progress: Progress, outcome: _Outcome)
         progress.bytes_total = path.stat().st_size
         try:
             scratch.create(cluster, own, wanted.connection_limit)
+            if wanted.into == "new":
+                outcome.changes += grantees.create(cluster, own, wanted.expect)
             outcome.changes.append(f"Load the dump into {own.new}")
             outcome.changes += _load(host, wanted, own.new, path, progress)
             outcome.changes += scratch.repair(cluster, own).changes
@@ -134,7 +169,8 @@ def _load(host: Host, wanted: Restore, database: str, path: Path, progress: Prog
         if source.is_foreign:
             text = foreign.passed(text)
         watch = _watch(host, connection, database)
-        loading.load(host.user, wanted.name, database, text, progress, watch)
+        user = replace(host.user, settings={"dbhost.into": wanted.into})
+        loading.load(user, wanted.name, database, text, progress, watch)
     return [f"Leave out {foreign.left_out} statements about owners and rights"] if foreign.left_out else []
 
 
@@ -159,10 +195,8 @@ def _watch(host: Host, connection: psycopg.Connection, database: str) -> Callabl
 
 def _measure(host: Host, wanted: Restore, database: str, outcome: _Outcome) -> None:
     """Count what is there now; raises TenantError if that is not what is to take the live one's place."""
-    with TenantSession(host.user, wanted.name, database) as session:
-        outcome.manifest = manifests.count(session)
-        if wanted.into != "scratch":
-            session.ask("ANALYZE", "Read the statistics")
+    with reading.session(host.user, wanted.name, database) as session:
+        outcome.manifest = manifests.count(session, wanted.name)
     if wanted.expect is not None:
         outcome.differences = manifests.differences(wanted.expect, outcome.manifest)
         if outcome.differences and wanted.into != "scratch":
@@ -170,10 +204,25 @@ def _measure(host: Host, wanted: Restore, database: str, outcome: _Outcome) -> N
             raise TenantError("manifest_differs", message, step="Compare with the backup")
 
 
+def _analyze(host: Host, wanted: Restore, database: str) -> None:
+    """Read the statistics; of a table whose index cannot be computed again there are none, as before."""
+    try:
+        with TenantSession(host.user, wanted.name, database) as session:
+            session.ask("ANALYZE", "Read the statistics")
+    except TenantError:
+        with TenantSession(host.user, wanted.name, database) as session:
+            session.ask(_ANALYZE_EACH, "Read the statistics")
+
+
 def _take_over(host: Host, wanted: Restore, own: scratch.Names) -> list[str]:
+    _analyze(host, wanted, own.new)
     with files.lock(host.state_dir):
         require_current(host.state_dir, wanted)
         scratch.require_live(host.user.cluster, own)
+        if wanted.into == "replace":
+            kept_settings.carry_over(host.user.cluster, own.live, own.new)
+            if access_rights.is_kept(wanted.expect):
+                grantees.carry_over(host.user.cluster, own)
         scratch.swap(host.user.cluster, own)
     scratch.drop(host.user.cluster, own.old)
     return [f"Put it in the place of {own.live}", f"Drop {own.old}"]

@@ -17,10 +17,13 @@ _OPTIONS = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=ve
 
 
 class TenantSession:
-    """Open for the length of a `with`. Only statements of ours go in; each answers with one line at most."""
+    """Open for the length of a `with`. Only statements of ours go in; each answers with one line at most.
+
+    *role* is who is logged in to *database*.
+    """
 
     def __init__(self, user: DumpUser, tenant: str, database: str | None = None) -> None:
-        self._user, self._tenant, self._database = user, tenant, database or tenant
+        self._user, self.role, self.database = user, tenant, database or tenant
         self._running: Running | None = None
 
     def __enter__(self) -> TenantSession:
@@ -29,7 +32,7 @@ class TenantSession:
         read_error, write_error = os.pipe()
         streams = {"stdin": read_in, "stdout": write_out, "stderr": write_error}
         try:
-            self._running = self._user.start("psql", _OPTIONS, self._tenant, self._database, **streams)
+            self._running = self._user.start("psql", _OPTIONS, self.role, self.database, **streams)
         except TenantError:
             for end in (write_in, read_out, read_error):
                 os.close(end)
