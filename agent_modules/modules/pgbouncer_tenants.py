@@ -10,10 +10,11 @@ DOCUMENTATION = r"""
 module: pgbouncer_tenants
 short_description: Converge PgBouncer's entries of tenant databases
 description:
-  - Renders C(databases.ini), C(hba.conf) and C(userlist.txt) whole, from the host's own desired state and the list.
-  - Proves the files on a PgBouncer of its own before it puts them in place, reloads once for the whole list, and then
-    watches what PgBouncer serves. When sessions must be cut it reloads once more, so that nobody new comes in while
-    they are, and once more again where clients may come back.
+  - Renders each listener's file of databases, C(hba.conf) and C(userlist.txt) whole, from the host's own desired state
+    and the list.
+  - Proves the files on a PgBouncer of its own before it puts them in place, reloads every listener once for the whole
+    list, and then watches what each of them serves. When sessions must be cut it reloads once more, so that nobody new
+    comes in while they are, and once more again where clients may come back.
   - Sessions are cut when the verifier changes, when the networks get narrower, and for O(databases[].disconnect).
   - A line of the userlist is never taken out while PgBouncer lives; it becomes a tombstone, whose password is unknown.
   - One database that fails does not stop the rest, and does not fail the module.
@@ -36,15 +37,49 @@ options:
       - Folder of PgBouncer's socket, which only its own OS user may enter. Salts are read there.
       - Without it they are read over TLS at 127.0.0.1, which fails for databases whose networks leave that out.
     type: path
+  listeners:
+    description: PgBouncer's processes. Without any there is one, at O(port).
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: What messages call it.
+        type: str
+        required: true
+      ini:
+        description: Its own configuration file in O(config_dir).
+        type: str
+        required: true
+      databases_file:
+        description: Its file of databases in O(config_dir), called C(databases*.ini), which the module writes.
+        type: str
+        required: true
+      port:
+        description: Its port.
+        type: int
+        required: true
+      serves:
+        description: Which databases it lets clients into. V(tenants) leaves out the control plane's own.
+        type: str
+        choices: [all, tenants]
+        default: all
+      pidfile:
+        description: Whose process gets SIGHUP. Needed unless O(listeners[].reload_command) is given.
+        type: path
+      reload_command:
+        description: Command that makes it reload, such as V([systemctl, reload, pgbouncer]).
+        type: list
+        elements: str
+        default: []
   port:
-    description: Port of PgBouncer.
+    description: Port of PgBouncer, where it is one process.
     type: int
     default: 6432
   pidfile:
-    description: Whose process gets SIGHUP. Needed unless O(reload_command) is given.
+    description: As O(listeners[].pidfile), for O(port).
     type: path
   reload_command:
-    description: Command that makes PgBouncer reload, such as V([systemctl, reload, pgbouncer]).
+    description: As O(listeners[].reload_command), for O(port).
     type: list
     elements: str
     default: []
@@ -96,7 +131,7 @@ differences:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.dbhost import items, publishing
+from ansible.module_utils.dbhost import items, listeners, publishing
 from ansible.module_utils.dbhost.results import Result
 
 OPTIONS = {
@@ -107,6 +142,7 @@ OPTIONS = {
     "config_dir": {"type": "path", "required": True},
     "executable": {"type": "path", "default": "/usr/sbin/pgbouncer"},
     "socket_dir": {"type": "path"},
+    "listeners": {"type": "list", "elements": "dict", "options": listeners.OPTIONS},
     "port": {"type": "int", "default": 6432},
     "pidfile": {"type": "path"},
     "reload_command": {"type": "list", "elements": "str", "default": []},
@@ -117,7 +153,9 @@ OPTIONS = {
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(OPTIONS, supports_check_mode=True, required_one_of=[("pidfile", "reload_command")])
+    module = AnsibleModule(
+        OPTIONS, supports_check_mode=True, required_one_of=[("listeners", "pidfile", "reload_command")]
+    )
     listed = [item for item in module.params["databases"] if item["name"] not in module.params["except"]]
     wanted, refused = items.parse_all(listed, allow_reserved=module.params["allow_reserved"])
     host = publishing.host(module.params)

@@ -192,3 +192,12 @@ def test_nothing_names_this_machine_or_a_registry() -> None:
         if path not in exempt and path.suffix not in (".woff2", ".png", ".ico", ".gz"):
             found += [f"{path}: {match[0]}" for match in [words.search(path.read_text("utf-8", "replace"))] if match]
     assert found == []
+
+
+def test_the_roles_of_pgbouncer_speak_of_the_same_processes() -> None:
+    found = []
+    for role in ("pgbouncer", "pgbouncer_tenants"):
+        defaults = yaml.safe_load((CHECKOUT / "roles" / role / "defaults/main.yml").read_text(encoding="utf-8"))
+        listed = defaults[f"{role}_listeners"]
+        found.append([(one["name"], one["ini"], one["databases_file"]) for one in listed])
+    assert found[0] == found[1]

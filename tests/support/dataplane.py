@@ -17,6 +17,7 @@ import jinja2
 import psycopg
 import pytest
 import yaml
+from jinja2.nativetypes import NativeEnvironment
 
 from agent_modules.action.tenant_report import merge
 from agent_modules.module_utils.dbhost import converging, installation, publishing, scram
@@ -134,7 +135,7 @@ class DataPlane:
 
     def tenants(self, *items: Mapping[str, Any], check: bool = False) -> list[dict[str, Any]]:
         """Converge PgBouncer's entries, by the code that the module runs."""
-        host = publishing.host({**self._options(), "socket_dir": str(self.console_dir), "port": self.pgbouncer_port})
+        host = publishing.host({**self._options(), "socket_dir": str(self.console_dir), "listeners": self.listeners()})
         wanted, refused = parse_all([{"state": "present", **item} for item in items], allow_reserved=False)
         found = guarded(wanted, lambda: publishing.run(host, wanted, check=check).results)
         return [result.as_dict() for result in [*found, *refused]]
@@ -148,6 +149,12 @@ class DataPlane:
         ready = [item for item in items if item["name"] not in failed]
         return merge([*closed, *made, *self.tenants(*ready, check=check)])
 
+    def listeners(self, role: str = "pgbouncer_tenants") -> list[dict[str, Any]]:
+        """PgBouncer's processes as *role* lists them."""
+        defaults = yaml.safe_load((CHECKOUT / "roles" / role / "defaults/main.yml").read_text())
+        values = defaults | self.variables() | {"dbhost_service_manager": "supervisor"}
+        return [resolved(listener, values) for listener in defaults[f"{role}_listeners"]]
+
     def _options(self) -> dict[str, Any]:
         return {
             "provisioner": PROVISIONER,
@@ -155,8 +162,6 @@ class DataPlane:
             "executable": pgbouncer_executable(),
             "config_dir": str(self.config_dir),
             "state_dir": str(self.state_dir),
-            "pidfile": str(self.config_dir / "pgbouncer.pid"),
-            "reload_command": [],
             "postgres_host": "127.0.0.1",
             "postgres_port": self.postgres_port,
         }
@@ -190,11 +195,16 @@ class DataPlane:
         )
 
     def restart_pgbouncer(self) -> None:
-        """End PgBouncer and start it again, as a supervisor would."""
-        process = self.processes.pop("pgbouncer")
-        process.send_signal(signal.SIGQUIT)
-        process.wait(TIMEOUT_S)
+        """End PgBouncer's processes and start them again, as a supervisor would."""
+        for service in self.services():
+            process = self.processes.pop(service)
+            process.send_signal(signal.SIGQUIT)
+            process.wait(TIMEOUT_S)
         self._start_pgbouncer()
+
+    def services(self) -> list[str]:
+        """The names of PgBouncer's processes; `pgbouncer` is the first of them."""
+        return [listener["service"] for listener in self.listeners("pgbouncer")]
 
     def log(self, program: str) -> str:
         """What *program* has logged so far."""
@@ -225,27 +235,31 @@ class DataPlane:
                 connection.execute(change)
 
     def _start_pgbouncer(self) -> None:
-        ini = self.config_dir / "pgbouncer.ini"
-        ini.write_text(self._rendered("pgbouncer", "pgbouncer.ini"))
-        for name in ("databases.ini", "hba.conf", "userlist.txt"):
+        listeners = self.listeners("pgbouncer")
+        present = [*(listener["databases_file"] for listener in listeners), "hba.conf", "userlist.txt"]
+        for name in present:
             if not (self.config_dir / name).exists():
                 (self.config_dir / name).touch(0o640)
                 self.own(self.config_dir / name)
-        for path in (ini, self.folder / "server.key"):
-            self.own(path)
-        self._spawn("pgbouncer", [pgbouncer_executable(), str(ini)])
-        wait_for(lambda: socket.create_connection(("127.0.0.1", self.pgbouncer_port)).close(), ConnectionError)
+        self.own(self.folder / "server.key")
+        for listener in listeners:
+            ini, port = self.config_dir / listener["ini"], listener["port"]
+            ini.write_text(self._rendered("pgbouncer", "pgbouncer.ini", listener=listener))
+            self.own(ini)
+            self._spawn(listener["service"], [pgbouncer_executable(), str(ini)])
+            wait_for(lambda port=port: socket.create_connection(("127.0.0.1", port)).close(), ConnectionError)  # type: ignore[misc]
 
     def _append(self, name: str, text: str) -> None:
         with (self.data_dir / name).open("a") as file:
             file.write(text)
 
-    def _rendered(self, role: str, name: str) -> str:
+    def _rendered(self, role: str, name: str, **more: Any) -> str:
         folder = CHECKOUT / "roles" / role
         defaults = yaml.safe_load((folder / "defaults/main.yml").read_text())
         values = (
             defaults
             | self.variables()
+            | more
             | {
                 "ansible_managed": "test",
                 "dbhost_service_manager": "supervisor",
@@ -275,6 +289,18 @@ class DataPlane:
             account = pwd.getpwnam(self.user)
             arguments |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
         return arguments
+
+
+def resolved(listener: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of a role's list with the expressions in it carried out, as Ansible does."""
+    environment = NativeEnvironment(undefined=jinja2.StrictUndefined)
+
+    def carried_out(value: Any) -> Any:
+        while isinstance(value, str) and "{{" in value:
+            value = environment.from_string(value).render(values)
+        return value
+
+    return {key: carried_out(value) for key, value in listener.items()}
 
 
 def verifier(password: str) -> str:

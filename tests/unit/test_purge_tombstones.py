@@ -9,11 +9,12 @@ from types import ModuleType
 
 import pytest
 
-from agent_modules.module_utils.dbhost import doors, files, pgbouncer_files, scram, store
+from agent_modules.module_utils.dbhost import doors, files, listeners, pgbouncer_files, scram, store
 from agent_modules.module_utils.dbhost.store import OPEN, Entry
 
 PROGRAM = Path(__file__).parents[2] / "roles/pgbouncer/files/purge_tombstones.py"
 BACKEND = pgbouncer_files.Backend("127.0.0.1", 5432)
+LISTENERS = listeners.of_options({"socket_dir": "/nowhere", "port": 6432})
 OPENED = Entry(generation=4, door=OPEN, verifier=scram.build(b"secret", b"0123456789abcdef"))
 
 
@@ -32,7 +33,7 @@ def host(tmp_path: Path) -> Path:
     """A host with one tenant and the tombstone of another."""
     held = {"shop": OPENED, "gone": doors.closed(OPENED)}
     store.save(tmp_path, held)
-    files.write(tmp_path / "userlist.txt", pgbouncer_files.render(held, BACKEND)["userlist.txt"])
+    files.write(tmp_path / "userlist.txt", pgbouncer_files.render(held, BACKEND, LISTENERS)["userlist.txt"])
     return tmp_path
 
 
@@ -40,7 +41,7 @@ def test_tombstones_go_and_files_and_store_agree(program: ModuleType, host: Path
     assert '"gone"' in (host / "userlist.txt").read_text()
     assert program.purge(host, host / "userlist.txt") == 1
     held = store.load(host)
-    wanted = pgbouncer_files.render(held, BACKEND)["userlist.txt"]
+    wanted = pgbouncer_files.render(held, BACKEND, LISTENERS)["userlist.txt"]
     assert files.is_as_wanted(host / "userlist.txt", wanted)
     assert '"gone"' not in wanted
     assert '"shop"' in wanted

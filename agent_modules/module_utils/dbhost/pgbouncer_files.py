@@ -1,18 +1,21 @@
 # Copyright: DBHost contributors
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
-"""PgBouncer's three files about tenants, each rendered whole from the host's store."""
+"""PgBouncer's files about tenants, each rendered whole from the host's store: each listener has its own list of
+databases; access lines and secrets are the same for all of them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import doors, files
+from .listeners import Listener
 from .store import CLOSED, OPEN, Entry, Store
 
-DATABASES, HBA, USERLIST = "databases.ini", "hba.conf", "userlist.txt"
+HBA, USERLIST = "hba.conf", "userlist.txt"
+DATABASES = "databases*.ini"
 _HEADER = "by DBHost's module pgbouncer_tenants; changes made here are lost"
 # A line's names: the key of the INI's, the database and the role of the HBA's, the role of the userlist's.
 _SUBJECTS = {
@@ -30,14 +33,18 @@ class Backend:
     port: int
 
 
-def render(store: Store, backend: Backend) -> dict[str, str]:
+def render(store: Store, backend: Backend, listeners: Sequence[Listener]) -> dict[str, str]:
     """The files' contents by name. Names, sizes and networks were checked when they came into the store."""
     tenants = sorted(store.items())
     inside = [(name, entry) for name, entry in tenants if entry.door != CLOSED]
     return {
-        DATABASES: _text(
-            f";; {_HEADER}", ["[databases]", *(_database(name, entry, backend) for name, entry in inside)]
-        ),
+        **{
+            listener.databases_file: _text(
+                f";; {_HEADER}",
+                ["[databases]", *(_database(*item, backend) for item in inside if listener.knows(item[0]))],
+            )
+            for listener in listeners
+        },
         HBA: _text(f"# {_HEADER}", [line for name, entry in inside for line in _hba(name, entry)]),
         USERLIST: _text(f";; {_HEADER}", [line for name, entry in tenants for line in _user(name, entry)]),
     }
@@ -49,8 +56,8 @@ def differing(folder: Path, contents: Mapping[str, str]) -> list[str]:
 
 
 def subjects(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """For each file in *folder* the names that its lines speak of, in order; a file that is not there has none."""
-    for name in _SUBJECTS:
+    """For each file in *folder* the names that its lines speak of, in order."""
+    for name in (*sorted(path.name for path in folder.glob(DATABASES)), HBA, USERLIST):
         lines = _read(folder / name).splitlines()
         yield name, [subject for line in lines for subject in _subjects(name, line)]
 
@@ -101,7 +108,7 @@ def _read(path: Path) -> str:
 
 
 def _subjects(file: str, line: str) -> tuple[str, ...]:
-    match = _SUBJECTS[file].match(line)
+    match = _SUBJECTS.get(file, _SUBJECTS[DATABASES]).match(line)
     return tuple(dict.fromkeys(part for part in match.groups() if part)) if match else ()
 
 

@@ -10,14 +10,15 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import files, scram
 from .errors import TenantError
-from .pgbouncer_files import DATABASES, HBA, USERLIST
+from .listeners import Listener
+from .pgbouncer_files import HBA, USERLIST
 from .store import CUTTING, OPEN, Entry
 
 _PORT = 6432  # only part of a socket's name here
@@ -31,29 +32,27 @@ unix_socket_dir = {folder}
 auth_type = hba
 auth_hba_file = {folder}/{hba}
 auth_file = {folder}/{userlist}
-%include {folder}/{databases}
 """
 
 
 @dataclass(frozen=True)
 class PgBouncer:
-    """The host's PgBouncer: its program, its folder, how to make it reload and where to log in to it."""
+    """The host's PgBouncer: its program, the folder of its files, and the processes that read them."""
 
     executable: str
     config_dir: Path
-    login: scram.Endpoint
-    pidfile: Path | None
-    reload_command: tuple[str, ...] = ()
+    listeners: tuple[Listener, ...]
 
 
 def prove(executable: str, contents: Mapping[str, str], parent: Path) -> None:
-    """Start a PgBouncer of its own on *contents* and expect no complaint.
+    """Start a PgBouncer of its own on *contents* and expect no complaint. One is enough for the files of all listeners.
 
     A broken file at a real reload would say nothing, and block the other files with it.
     """
     with tempfile.TemporaryDirectory(prefix="dbhost-") as name:
         folder = Path(name)
-        ini = _INI.format(port=_PORT, folder=folder, hba=HBA, userlist=USERLIST, databases=DATABASES)
+        ini = _INI.format(port=_PORT, folder=folder, hba=HBA, userlist=USERLIST)
+        ini += "".join(f"%include {folder}/{file}\n" for file in contents if file not in (HBA, USERLIST))
         for file, text in {**contents, "pgbouncer.ini": ini}.items():
             (folder / file).write_text(text, encoding="utf-8")
         owner = parent.stat()
@@ -83,40 +82,63 @@ def _run_until_listening(executable: str, folder: Path, drop: Mapping[str, objec
 
 
 def reload(pgbouncer: PgBouncer) -> None:
-    """Ask PgBouncer to read its files. It answers nothing: look at what it then does."""
-    if pgbouncer.reload_command:
-        done = subprocess.run(pgbouncer.reload_command, capture_output=True, check=False, timeout=60)
-        if done.returncode:
-            raise _down("The command that reloads PgBouncer failed.")
-        return
+    """Ask every process to read its files. They answer nothing: look at what they then do.
+
+    One that is down keeps none of the others from reading. Raises TenantError for it in the end.
+    """
+    with ThreadPoolExecutor(len(pgbouncer.listeners)) as pool:
+        problems = [problem for problem in pool.map(_reload, pgbouncer.listeners) if problem]
+    if problems:
+        raise _down(problems[0])
+
+
+def _reload(listener: Listener) -> str | None:
+    """What went wrong, if anything."""
+    if listener.reload_command:
+        done = subprocess.run(listener.reload_command, capture_output=True, check=False, timeout=60)
+        return f'The command that reloads PgBouncer "{listener.name}" failed.' if done.returncode else None
     try:
-        pid = int((pgbouncer.pidfile or Path()).read_text(encoding="ascii"))
+        pid = int((listener.pidfile or Path()).read_text(encoding="ascii"))
         # A stale pidfile may name a process that would die of the signal.
-        if "pgbouncer" not in Path(f"/proc/{pid}/comm").read_text(encoding="utf-8"):
-            raise _down("PgBouncer is not running.")
-        os.kill(pid, signal.SIGHUP)
+        if "pgbouncer" in Path(f"/proc/{pid}/comm").read_text(encoding="utf-8"):
+            os.kill(pid, signal.SIGHUP)
+            return None
     except (OSError, ValueError):
-        raise _down("PgBouncer is not running.") from None
+        pass
+    return f'PgBouncer "{listener.name}" is not running.'
 
 
 def serves(pgbouncer: PgBouncer, entries: Mapping[str, Entry]) -> dict[str, bool]:
-    """For each entry whether PgBouncer does now as it says: offers its verifier's salt, or refuses the login."""
-    with ThreadPoolExecutor(4) as pool:
-        found = pool.map(lambda item: _serves(pgbouncer.login, *item), entries.items())
-        return dict(zip(entries, found, strict=True))
+    """For each entry whether PgBouncer does now as it says: offers its verifier's salt, or refuses the login.
+
+    True only if every process that serves the database does.
+    """
+    unserved = {name for _, name in _unserved(entries, _everywhere(pgbouncer, entries))}
+    return {name: name not in unserved for name in entries}
 
 
 def wait_until_served(pgbouncer: PgBouncer, entries: Mapping[str, Entry]) -> set[str]:
     """Watch PgBouncer until it serves every entry; the names of those that it does not serve in the end."""
     deadline = time.monotonic() + _WAIT_S
-    missing = dict(entries)
+    missing = _everywhere(pgbouncer, entries)
     while missing:
-        answers = serves(pgbouncer, missing)
-        missing = {name: entry for name, entry in missing.items() if not answers[name]}
+        missing = _unserved(entries, missing)
         if missing and time.monotonic() > deadline:
             break
         time.sleep(0.005 if missing else 0)
-    return set(missing)
+    return {name for _, name in missing}
+
+
+def _everywhere(pgbouncer: PgBouncer, entries: Mapping[str, Entry]) -> list[tuple[Listener, str]]:
+    return [(listener, name) for name in entries for listener in pgbouncer.listeners if listener.knows(name)]
+
+
+def _unserved(entries: Mapping[str, Entry], asked: Iterable[tuple[Listener, str]]) -> list[tuple[Listener, str]]:
+    """Those of *asked* where the process does not do as the entry says."""
+    pairs = list(asked)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda pair: _serves(pair[0].login, pair[1], entries[pair[1]]), pairs))
+    return [pair for pair, as_wanted in zip(pairs, found, strict=True) if not as_wanted]
 
 
 def _serves(login: scram.Endpoint, name: str, entry: Entry) -> bool:

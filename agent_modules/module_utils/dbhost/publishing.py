@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import doors, files, names, pgbouncer_files, pgbouncer_process, scram, store
+from . import doors, files, listeners, names, pgbouncer_files, pgbouncer_process, store
 from .errors import TenantError
 from .pgbouncer_files import Backend
 from .pgbouncer_process import PgBouncer
@@ -48,15 +48,7 @@ class Outcome:
 
 def host(options: Mapping[str, Any]) -> Host:
     """The host that a module's *options* describe."""
-    socket, port = options["socket_dir"], options["port"]
-    login = scram.Endpoint(f"{socket}/.s.PGSQL.{port}") if socket else scram.Endpoint("127.0.0.1", port, tls=True)
-    pgbouncer = PgBouncer(
-        executable=options["executable"],
-        config_dir=Path(options["config_dir"]),
-        login=login,
-        pidfile=Path(options["pidfile"]) if options["pidfile"] else None,
-        reload_command=tuple(options["reload_command"]),
-    )
+    pgbouncer = PgBouncer(options["executable"], Path(options["config_dir"]), listeners.of_options(options))
     return Host(Path(options["state_dir"]), Backend(options["postgres_host"], options["postgres_port"]), pgbouncer)
 
 
@@ -71,11 +63,11 @@ def converge(host: Host, wanted: Sequence[TenantDatabase], *, check: bool) -> Ou
     held = store.load(host.state_dir)
     outcome = Outcome([Result.of(item) for item in wanted])
     steps = _decide(held, wanted, outcome)
-    found = pgbouncer_files.render(held, host.backend)
+    found = _rendered(host, held)
     known = any(entry.verifier or entry.tombstone for entry in held.values())
     drifted = pgbouncer_files.differing(host.pgbouncer.config_dir, found) if known else []
     final = {**held, **{name: step.after for name, step in steps.items()}}
-    outcome.before, outcome.after = _current(host), pgbouncer_files.render(final, host.backend)
+    outcome.before, outcome.after = _current(host), _rendered(host, final)
     outcome.changes += [f"Restore {name}" for name in drifted]
     _name_drifted(host, found if drifted else {}, outcome)
     unserved = _unserved(host, steps, outcome)
@@ -161,16 +153,20 @@ def _show(host: Host, wanted: Store, remembered: Store, watched: Store, outcome:
 
 def _publish(host: Host, wanted: Store, remembered: Store) -> None:
     """Prove, remember, write, reload: a kill between any two of these is healed by the next run."""
-    contents = pgbouncer_files.render(wanted, host.backend)
+    contents = _rendered(host, wanted)
     pgbouncer_process.prove(host.pgbouncer.executable, contents, host.state_dir)
     store.save(host.state_dir, remembered)
     pgbouncer_files.write(host.pgbouncer.config_dir, contents)
     pgbouncer_process.reload(host.pgbouncer)
 
 
+def _rendered(host: Host, wanted: Store) -> dict[str, str]:
+    return pgbouncer_files.render(wanted, host.backend, host.pgbouncer.listeners)
+
+
 def _current(host: Host) -> dict[str, str]:
     found = {}
-    for name in (pgbouncer_files.DATABASES, pgbouncer_files.HBA):
+    for name in (*(listener.databases_file for listener in host.pgbouncer.listeners), pgbouncer_files.HBA):
         path = host.pgbouncer.config_dir / name
         found[name] = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     return found

@@ -6,7 +6,7 @@ import shlex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_modules.module_utils.dbhost import doors, files, pgbouncer_files, scram
+from agent_modules.module_utils.dbhost import doors, files, listeners, pgbouncer_files, scram
 from agent_modules.module_utils.dbhost.store import OPEN, Entry
 
 VERIFIER = scram.build(b"secret", b"0123456789abcdef")
@@ -22,6 +22,7 @@ OPENED = st.builds(
 )
 STORES = st.dictionaries(NAMES, OPENED | OPENED.map(doors.closed) | st.just(Entry()), max_size=8)
 BACKEND = pgbouncer_files.Backend("127.0.0.1", 5433)
+LISTENERS = listeners.of_options({"socket_dir": "/nowhere", "port": 6432})
 
 
 def lines(text):
@@ -30,7 +31,7 @@ def lines(text):
 
 @given(STORES)
 def test_each_open_tenant_has_its_own_lines_and_nobody_else_any(store):
-    contents = pgbouncer_files.render(store, BACKEND)
+    contents = pgbouncer_files.render(store, BACKEND, LISTENERS)
     opened = {name for name, entry in store.items() if entry.door == OPEN}
     assert {line.split(" = ")[0] for line in lines(contents["databases.ini"])} == opened
     for line in lines(contents["hba.conf"]):
@@ -42,7 +43,7 @@ def test_each_open_tenant_has_its_own_lines_and_nobody_else_any(store):
 
 @given(STORES)
 def test_the_userlist_names_who_was_ever_open_and_a_closed_one_by_a_tombstone(store):
-    held = dict(shlex.split(line) for line in lines(pgbouncer_files.render(store, BACKEND)["userlist.txt"]))
+    held = dict(shlex.split(line) for line in lines(pgbouncer_files.render(store, BACKEND, LISTENERS)["userlist.txt"]))
     assert set(held) == {name for name, entry in store.items() if entry.verifier or entry.tombstone}
     for name, secret in held.items():
         assert (secret == VERIFIER) is (store[name].door == OPEN)
