@@ -80,6 +80,10 @@ options:
         description: CONNECTION LIMIT of the database.
         type: int
         default: 40
+      keep_replaced:
+        description: Keep what was replaced aside for seven days, as C(dbhost-kept-…); else it is dropped.
+        type: bool
+        default: false
   data_dir:
     description: Folder on the filesystem of PostgreSQL's data.
     type: path
@@ -166,7 +170,7 @@ def begin(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
         restoring.require_current(host.state_dir, wanted)
         scratch.require_live(host.user.cluster, scratch.names_of(wanted.name))
         return {"manifest": None, "matches": None, "differences": [], "changes": restoring.planned(wanted)}
-    return {"job": jobs.start(host.state_dir, lambda progress: restoring.run(host, wanted, progress))}
+    return {"job": jobs.start(host.state_dir, lambda job: restoring.run(host, wanted, job, job.afterwards.append))}
 
 
 def main() -> None:

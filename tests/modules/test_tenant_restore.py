@@ -74,7 +74,7 @@ def untouched(dataplane, tenant, before):
     """The live database is as it was, open, and alone."""
     own = scratch.names_of(tenant.name)
     assert sums(dataplane, tenant) == before
-    assert not databases(dataplane) & {own.new, own.old}
+    assert not databases(dataplane) & {own.new, own.old, own.kept}
     with dataplane.superuser() as connection:  # a pooled session would not tell
         query = "SELECT datallowconn FROM pg_database WHERE datname = %s"
         assert connection.execute(query, [own.live]).fetchall() == [(True,)]
@@ -358,3 +358,56 @@ def test_what_a_killed_restore_left_goes_with_its_database(dataplane, saved, hel
     assert dataplane.converge(item)[0]["changes"] == []
     if held_as:
         assert dataplane.converge({"name": held_as, "state": "absent"})[0]["error"] is None
+
+
+def damage(dataplane, tenant, table):
+    """Overwrite a page of *table* on disk, as a bad disk would."""
+    with dataplane.superuser(tenant.name) as connection:
+        connection.execute("CHECKPOINT")
+        row = connection.execute("SELECT pg_relation_filepath(%s::regclass)", [table]).fetchone()
+        with (dataplane.data_dir / row[0]).open("r+b") as file:
+            file.seek(100)
+            file.write(b"\xa5" * 7000)
+        connection.execute("CREATE EXTENSION pg_buffercache")
+        connection.execute("SELECT pg_buffercache_evict_relation(%s::regclass)", [table])
+
+
+def test_a_damaged_database_is_restored_in_place_and_kept_aside(dataplane, saved):
+    """It cannot be dumped; restoring reads nothing of it."""
+    tenant, source, made = saved
+    before = sums(dataplane, tenant)
+    damage(dataplane, tenant, "kinds")
+    assert "invalid page" in dumps.refused(dataplane, dumps.wanted(tenant.name)).message
+    done = dumps.restore(dataplane, tenant.name, source, expect=made["manifest"], keep_replaced=True)
+    own = scratch.names_of(tenant.name)
+    assert (done["error"], done["changes"][-1]) == (None, f"Keep what was there as {own.kept}")
+    assert sums(dataplane, tenant) == before
+    assert databases(dataplane) & {own.new, own.old, own.kept} == {own.kept}
+    # the next one that is kept takes its place, and it goes when its time is over or with its database
+    assert dumps.restore(dataplane, tenant.name, source, keep_replaced=True)["error"] is None
+    assert own.kept in databases(dataplane)
+    assert dataplane.converge(tenant.item(state="absent"))[0]["error"] is None
+    assert not databases(dataplane) & set(vars(own).values())
+
+
+def test_what_was_kept_aside_goes_when_its_time_is_over(dataplane, saved, monkeypatch):
+    tenant, source, _ = saved
+    own = scratch.names_of(tenant.name)
+    assert dumps.restore(dataplane, tenant.name, source, keep_replaced=True)["error"] is None
+    assert dumps.restore(dataplane, tenant.name, source, "scratch")["error"] is None
+    assert own.kept in databases(dataplane)
+    monkeypatch.setattr(scratch, "KEPT_S", -60)
+    assert dumps.restore(dataplane, tenant.name, source, keep_replaced=True)["error"] is None
+    assert own.kept not in databases(dataplane)
+
+
+def test_what_was_replaced_is_dropped_when_the_result_is_told(dataplane, saved):
+    """DROP DATABASE waits for a checkpoint of the whole cluster."""
+    tenant, source, made = saved
+    before, waiting = sums(dataplane, tenant), []
+    done = dumps.restore(dataplane, tenant.name, source, expect=made["manifest"], later=waiting.append)
+    own = scratch.names_of(tenant.name)
+    assert (done["error"], databases(dataplane) & {own.new, own.old}) == (None, {own.old})
+    for step in waiting:
+        step()
+    untouched(dataplane, tenant, before)

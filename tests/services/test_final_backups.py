@@ -7,9 +7,10 @@ import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from tests.support.rows import make_operation, make_user
-from webapp.models import Database, FinalBackup, Member, Operation, QueuedMail
-from webapp.services import backup_notices, final_backups, mails
+from tests.support.rows import make_database, make_operation, make_user
+from webapp.models import Backup, Database, FinalBackup, Member, Operation, QueuedMail
+from webapp.services import backup_notices, backups, final_backups, mails, plans
+from webapp.services.errors import PlanLimitReached
 
 
 def ended(session: Session, database: Database, state: str, kind: str = "backup.create") -> Operation:
@@ -128,6 +129,55 @@ def test_what_people_wait_for_comes_first_but_not_for_ever(session: Session, tea
     operation.state, operation.ended_at = "succeeded", datetime.now(UTC) - final_backups.QUIET * 2
     session.commit()
     assert final_backups.due_hosts(session, 1) == [team.host]
+
+
+def failing(session: Session, database: Database) -> FinalBackup:
+    """Its final backup, which was tried once and failed."""
+    planned = backups.plan_backup(session, database, "final")
+    final_backups.plan(session, database, planned)
+    final_backups.put_aside(session, database)
+    database.deleted_at = datetime.now(UTC)
+    session.commit()
+    return try_once(session, database)
+
+
+def try_once(session: Session, database: Database) -> FinalBackup:
+    session.execute(update(FinalBackup).values(next_attempt_at=func.now()))
+    session.commit()
+    lease, (taken,) = final_backups.take(session, database.host, 5)
+    final_backups.put_off(session, lease, taken, "A page is damaged.", retryable=False)
+    session.commit()
+    return session.scalars(select(FinalBackup).execution_options(populate_existing=True)).one()
+
+
+def test_one_that_cannot_be_made_ends_in_bounded_time_and_is_told(session: Session, team: Database) -> None:
+    row = failing(session, team)
+    text = session.scalars(select(QueuedMail.text)).first() or ""
+    ends_at = final_backups.ends_at(row)
+    assert ends_at is not None
+    assert f"{ends_at.astimezone(UTC):%Y-%m-%d}" in text
+    assert "Bring the database back" in text
+    session.execute(update(FinalBackup).values(held_at=func.now() - final_backups.TRIED_FOR))
+    session.commit()
+    session.expire_all()
+    row = try_once(session, team)
+    assert (row.backup_id, row.error) == (None, "A page is damaged.")
+    assert session.scalars(select(Backup.state)).one() == "failed"
+    assert len(mailed(session)) == 4
+    assert [due.id for due in final_backups.due_hosts(session, 1)] == [team.host_id]  # to be dropped
+
+
+def test_a_deleted_database_counts_until_it_is_gone(session: Session, team: Database) -> None:
+    limit = plans.plan_of(team.owner).databases
+    for number in range(limit - 1):
+        make_database(session, team.host, team.owner, name=f"other-{number}")
+    row = failing(session, team)
+    with pytest.raises(PlanLimitReached, match=r"shop, which was deleted, counts until"):
+        plans.require_room(session, team.owner)
+    plans.require_room(session, team.owner, returning=team)
+    session.delete(row)
+    session.flush()
+    plans.require_room(session, team.owner)
 
 
 def test_the_mail_says_what_and_where() -> None:

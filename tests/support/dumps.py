@@ -72,6 +72,7 @@ def path(plane: DataPlane, backup: dumping.Backup) -> Path:
 def restore(plane: DataPlane, name: str, source: dict[str, Any], into: str = "replace", **item: Any) -> dict[str, Any]:
     """Load a dump, with small limits; what the report says."""
     limits = {name: item.pop(name) for name in ("text_limit", "database_limit", "disk_reserve") if name in item}
+    later = item.pop("later", None)
     host = restoring.Host(
         **{
             "state_dir": plane.state_dir,
@@ -84,7 +85,7 @@ def restore(plane: DataPlane, name: str, source: dict[str, Any], into: str = "re
         }
     )
     wanted = restoring.parse({"name": name, "into": into, "source": source, **item})
-    return restoring.run(host, wanted, progress(plane))
+    return restoring.run(host, wanted, progress(plane), later)
 
 
 def kept(backup: dumping.Backup, made: dict[str, Any]) -> dict[str, Any]:

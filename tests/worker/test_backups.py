@@ -132,6 +132,25 @@ def test_a_restore_that_fails_leaves_the_database_as_it_was(
     assert [listed.kind for listed in backups.list_backups(session, shop)] == ["safety", "manual"]
 
 
+def test_a_database_that_cannot_be_dumped_is_restored_and_kept_aside(
+    started: Workers, session: Session, shop: Database, ended: Ended
+) -> None:
+    make_endpoint(session, shop.owner, "backup.failed")
+    backup = backed_up(session, shop, ended)
+    started.flag("data-shop").write_text("damaged")
+    started.flag("backup-error.json").write_text(json.dumps(FAILED))
+    operation = backups.restore_backup(session, SYSTEM, shop, backup)
+    ended(operation, "succeeded")
+    assert (shop.status, started.flag("data-shop").read_text()) == ("active", "one two three")
+    assert started.flag("kept-shop").read_text() == "damaged"
+    assert [listed.kind for listed in backups.list_backups(session, shop)] == ["manual"]
+    told = session.scalars(select(WebhookDelivery.payload)).one()["data"]["message"]
+    assert "pg_dump ended early" in told
+    assert "kept on the host" in told
+    safety = session.scalars(select(Backup).where(Backup.kind == "safety")).one()
+    assert safety.state == "failed"
+
+
 def test_what_cannot_be_opened_here_is_refused_before_anything_is_done(
     started: Workers, session: Session, shop: Database, ended: Ended
 ) -> None:

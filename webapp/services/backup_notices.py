@@ -11,12 +11,23 @@ from sqlalchemy.orm import Session
 from webapp.models import Database, Member, Operation, User
 from webapp.services import mails, outbox, webhooks
 
+KEPT_ASIDE = (
+    "What was there before is kept on the host for seven days; ask the operator if something of it is still needed."
+)
+
 
 def final_failed(session: Session, database: Database, why: str) -> None:
     """The first failure of a final backup. The database is deleted and kept aside, and the dump is tried again."""
     message = f"The final backup failed: {why}"
     webhooks.publish(session, "backup.failed", database=database, details={"message": message})
     _mail(session, people(session, database), database, message, "/databases/deleted")
+
+
+def safety_failed(session: Session, database: Database, why: str) -> None:
+    """A restore went well, and what it replaced could not be backed up before."""
+    message = f"The database was restored. No safety backup could be made before: {why} {KEPT_ASIDE}"
+    webhooks.publish(session, "backup.failed", database=database, details={"message": message})
+    _mail(session, people(session, database), database, message, f"/databases/{database.id}/backups")
 
 
 def tell(session: Session, operation: Operation, what: str, *, admins: bool = False) -> None:

@@ -42,6 +42,11 @@ class Deleted:
     name_taken: bool
 
     @property
+    def tried_until(self) -> datetime | None:
+        """When a final backup that fails is given up, and the data is dropped."""
+        return final_backups.ends_at(self.held) if self.held else None
+
+    @property
     def final(self) -> Backup:
         """The backup that it comes back from, once that is whole."""
         found = self.backup or (self.held.backup if self.held else None)
@@ -115,7 +120,7 @@ def undelete(session: Session, actor: Actor, database: Database, name: str | Non
     if held is None and backup is None:
         raise BackupNotFound("There is no backup left that this database could come back from.")
     owner = users.lock(session, database.owner_id)
-    plans.require_room(session, owner)
+    plans.require_room(session, owner, returning=database)
     before = {"deleted_at": database.deleted_at.isoformat() if database.deleted_at else None, "name": database.name}
     _bring_back(session, database, check_name(name) if name else database.name)
     params: dict[str, Any] = {"before": before} | ({"backup_id": str(backup.id)} if backup else {})

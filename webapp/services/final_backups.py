@@ -7,7 +7,7 @@ each, renews it, and writes nothing once it is lost.
 import secrets
 import uuid
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, Update, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
@@ -21,6 +21,8 @@ QUIET, PATIENCE = timedelta(seconds=2), timedelta(minutes=1)
 TOLD_AFTER = 3
 HANDED_BACK = timedelta(seconds=5)
 LONGEST_DELAY = timedelta(minutes=30)
+# Until then a final backup that fails is tried again, and the data can be had back as it is.
+TRIED_FOR = timedelta(days=7)
 FREE = or_(FinalBackup.leased_until.is_(None), FinalBackup.leased_until <= func.now())
 
 
@@ -124,14 +126,55 @@ def holds(session: Session, lease: uuid.UUID, database_id: uuid.UUID) -> bool:
 
 
 def put_off(session: Session, lease: uuid.UUID, row: FinalBackup, why: str, *, retryable: bool = True) -> None:
-    """Try again later. Its people are told once: of what no retry mends at once, of anything else if it stays so."""
+    """Try again later. Its people are told once: of what no retry mends at once, of anything else if it stays so.
+
+    After TRIED_FOR it ends: what is kept aside is dropped without a backup, as was said when it began to fail.
+    """
+    if _is_over(session, row):
+        end(session, lease, row, why)
+        return
     tell = row.told_at is None and (not retryable or row.attempts >= TOLD_AFTER)
     delay = min(LONGEST_DELAY, timedelta(seconds=5 * 2 ** min(row.attempts, 12)))
     told = {"told_at": func.now()} if tell else {}
     values = told | {"error": why, "lease": None, "leased_until": None, "next_attempt_at": func.now() + delay}
     mine = update(FinalBackup).where(*_held(lease), FinalBackup.database_id == row.database_id)
     if _changed(session, mine.values(values)) and tell:
-        backup_notices.final_failed(session, row.database, why)
+        backup_notices.final_failed(session, row.database, f"{why} {remedy(row)}")
+
+
+def ends_at(row: FinalBackup) -> datetime | None:
+    """When a final backup that goes on failing is given up."""
+    return row.held_at + TRIED_FOR if row.held_at else None
+
+
+def remedy(row: FinalBackup) -> str:
+    """What its people can do."""
+    until = ends_at(row)
+    when = (
+        f" until {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC; after that the data is dropped without it" if until else ""
+    )
+    return f"It is tried again{when}. Bring the database back before then to mend it, or to delete it without a backup."
+
+
+def end(session: Session, lease: uuid.UUID, row: FinalBackup, why: str) -> None:
+    """Plan no further try: what is kept aside is only to be dropped, and whoever has to know is told."""
+    values = {"backup_id": None, "error": why, "lease": None, "leased_until": None, "next_attempt_at": func.now()}
+    mine = update(FinalBackup).where(*_held(lease), FinalBackup.database_id == row.database_id)
+    backup = session.get(Backup, row.backup_id) if row.backup_id else None
+    if not _changed(session, mine.values(values)):
+        return
+    if backup is not None:
+        _give_up(backup, why)
+    session.expire(row)
+    days = TRIED_FOR.days
+    told = f"{why} It was tried for {days} days; the data that its host kept is dropped now."
+    backup_notices.final_failed(session, row.database, told)
+
+
+def _is_over(session: Session, row: FinalBackup) -> bool:
+    if row.backup is None or row.backup.state == "available" or row.held_at is None:
+        return False
+    return bool(session.scalar(select(func.now() > row.held_at + TRIED_FOR)))
 
 
 def lost(session: Session, lease: uuid.UUID, row: FinalBackup, why: str) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from webapp.config import settings
-from webapp.models import Database, User
+from webapp.models import Database, FinalBackup, User
 from webapp.services.errors import ApiNotInPlan, PlanLimitReached, ValidationFailed
 
 PACKAGED = Path(__file__).parent.parent / "plans.toml"
@@ -66,9 +66,28 @@ def live_databases(session: Session, user: User) -> int:
     return session.scalar(query) or 0
 
 
-def require_room(session: Session, user: User) -> None:
-    """Raises PlanLimitReached when one more database is over the plan. The caller holds the user's row lock."""
+def waiting_databases(session: Session, user: User) -> list[Database]:
+    """The user's deleted databases whose final backup is not made yet: their hosts keep all of their data."""
+    query = select(Database).join(FinalBackup, FinalBackup.database_id == Database.id)
+    gone = Database.deleted_at.is_not(None), FinalBackup.backup_id.is_not(None)
+    return list(session.scalars(query.where(Database.owner_id == user.id, *gone)).unique())
+
+
+def require_room(session: Session, user: User, returning: Database | None = None) -> None:
+    """Raises PlanLimitReached when one more database is over the plan. The caller holds the user's row lock.
+
+    A deleted one counts until its host has dropped it, except *returning*, which is to be brought back.
+    """
     plan = plan_of(user)
-    if live_databases(session, user) >= plan.databases:
-        noun = "database" if plan.databases == 1 else "databases"
-        raise PlanLimitReached(f"The {plan.title} plan allows {plan.databases} {noun}.")
+    live = live_databases(session, user)
+    waiting = [database for database in waiting_databases(session, user) if database is not returning]
+    if live + len(waiting) < plan.databases:
+        return
+    noun = "database" if plan.databases == 1 else "databases"
+    rule = f"The {plan.title} plan allows {plan.databases} {noun}."
+    if live >= plan.databases:
+        raise PlanLimitReached(rule)
+    raise PlanLimitReached(
+        f"{rule} {waiting[0].name}, which was deleted, counts until its final backup is made, mostly within a minute."
+        " Try again then. The page of deleted databases says if the backup fails, and what to do."
+    )

@@ -38,6 +38,7 @@ RESTORE: Options = {
     "expect": {"type": "dict"},
     "generation": {"type": "int"},
     "connection_limit": {"type": "int", "default": 40},
+    "keep_replaced": {"type": "bool", "default": False},
 }
 FILE: Options = {
     "folder": {"type": "str", "required": True},

@@ -35,6 +35,8 @@ class Progress:
     def __init__(self, path: Path) -> None:
         self.bytes_done, self.bytes_total = 0, 0
         self._path, self._written_at, self._lock = path, 0.0, threading.Lock()
+        # What can wait until the result is told; nobody waits for it, and it may be killed.
+        self.afterwards: list[Callable[[], object]] = []
 
     def add(self, count: int) -> None:
         """*count* more bytes are done. Raises TenantError if the work is to stop."""
@@ -106,6 +108,9 @@ def _detached(path: Path, work: Work) -> None:
         progress = Progress(path)
         result = _guarded(work, progress)
         _write(path, {**progress.as_dict(), "finished": True, "result": result}, time.time())
+        for step in progress.afterwards:
+            with contextlib.suppress(Exception):
+                step()
     finally:
         os._exit(0)
 

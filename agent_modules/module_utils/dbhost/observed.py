@@ -45,10 +45,10 @@ SELECT wanted.name,
        v.oid IS NOT NULL AS viewers,
        ARRAY(SELECT acl.privilege_type FROM aclexplode(a.acl) AS acl WHERE acl.grantee = v.oid) AS viewers_grants,
        ARRAY(SELECT s.datname::text FROM pg_catalog.pg_database AS s
-              WHERE s.datname IN (wanted.new, wanted.old) AND s.datdba = me.oid ORDER BY 1) AS unfinished,
+              WHERE s.datname IN (wanted.new, wanted.old, wanted.kept) AND s.datdba = me.oid ORDER BY 1) AS unfinished,
        (SELECT pg_catalog.count(*) FROM backends AS b WHERE b.usesysid = r.oid OR b.datid = d.oid)::int AS backends
-  FROM ROWS FROM (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[]))
-       AS wanted(name, new, old)
+  FROM ROWS FROM (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[]),
+                 pg_catalog.unnest(%s::text[])) AS wanted(name, new, old, kept)
   JOIN pg_catalog.pg_roles AS me ON me.rolname = current_user
   LEFT JOIN pg_catalog.pg_roles AS r ON r.rolname = wanted.name::name
   LEFT JOIN pg_catalog.pg_roles AS v ON v.rolname = (wanted.name || '.viewers')::name
@@ -97,14 +97,14 @@ class Observed:
     viewers: bool = False
     held: Observed | None = None
     viewers_grants: tuple[str, ...] = ()
-    # Databases that a restore which was killed has left.
+    # Databases that a restore which was killed has left, or that one has kept aside.
     unfinished: tuple[str, ...] = ()
 
 
 def observe(connection: psycopg.Connection, names: Iterable[str], endpoint: scram.Endpoint) -> dict[str, Observed]:
     """What the cluster has of *names*. Verifiers are known by probing: the provisioner cannot read them."""
     asked = [scratch.names_of(name) for name in names]
-    lists = [[one.live for one in asked], [one.new for one in asked], [one.old for one in asked]]
+    lists = [[getattr(one, word) for one in asked] for word in ("live", "new", "old", "kept")]
     with connection.cursor(row_factory=class_row(Observed)) as cursor:
         rows = cursor.execute(_QUERY, lists).fetchall()
     found = _members(connection, [row.name for row in rows])

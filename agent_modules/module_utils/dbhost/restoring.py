@@ -7,6 +7,7 @@ Until the swap the live database is not touched. Whatever fails before it leaves
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,7 @@ from .tenant_session import TenantSession
 from .tenants import TenantDatabase
 
 _WATCH_EVERY_S = 2.0
+Later = Callable[[Callable[[], object]], object]
 _ANALYZE_EACH = """
 DO $$
 DECLARE
@@ -70,6 +72,7 @@ class Restore:
     expect: Mapping[str, Any] | None = None
     generation: int | None = None
     connection_limit: int = 40
+    keep_replaced: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,28 +117,35 @@ def parse(item: Mapping[str, Any]) -> Restore:
         expect=item.get("expect"),
         generation=item.get("generation"),
         connection_limit=max(item.get("connection_limit") or 40, 3),
+        keep_replaced=bool(item.get("keep_replaced")),
     )
 
 
 def planned(wanted: Restore) -> list[str]:
     """What a restore would do, for a check."""
     own = scratch.names_of(wanted.name)
-    taken_over = [f"Put it in the place of {own.live}", f"Drop {own.old}"]
+    taken_over = _taken_over(wanted, own)
     return [f"Load the dump into {own.new}", *(taken_over if wanted.into != "scratch" else [f"Drop {own.new}"])]
 
 
-def run(host: Host, wanted: Restore, progress: Progress) -> dict[str, Any]:
-    """Restore, and say what came of it."""
+def run(host: Host, wanted: Restore, progress: Progress, later: Later | None = None) -> dict[str, Any]:
+    """Restore, and say what came of it. *later* is given what can wait until that is told; without it, it is done."""
     outcome = _Outcome()
     try:
         with dump_files.alone(dump_files.store(host.state_dir, "restores", wanted.name)):
-            _restore(host, wanted, progress, outcome)
+            _restore(host, wanted, progress, outcome, later or _at_once)
     except TenantError as error:
         return outcome.as_dict(wanted, error)
     return outcome.as_dict(wanted)
 
 
-def _restore(host: Host, wanted: Restore, progress: Progress, outcome: _Outcome) -> None:
+def _at_once(step: Callable[[], object]) -> None:
+    """What fails here is seen to by the next restore, and does not unmake this one."""
+    with contextlib.suppress(TenantError):
+        step()
+
+
+def _restore(host: Host, wanted: Restore, progress: Progress, outcome: _Outcome, later: Later) -> None:
     cluster, own = host.user.cluster, scratch.names_of(wanted.name)
     require_current(host.state_dir, wanted)
     entry = store.load(host.state_dir).get(wanted.name)
@@ -155,6 +165,9 @@ def _restore(host: Host, wanted: Restore, progress: Progress, outcome: _Outcome)
                 outcome.changes += _take_over(host, wanted, own)
         finally:
             scratch.drop(cluster, own.new)
+        if wanted.into != "scratch" and not wanted.keep_replaced:
+            later(lambda: scratch.drop(cluster, own.old))  # with a checkpoint of the whole cluster
+        later(lambda: scratch.sweep(cluster))
 
 
 def _load(host: Host, wanted: Restore, database: str, path: Path, progress: Progress) -> list[str]:
@@ -223,9 +236,13 @@ def _take_over(host: Host, wanted: Restore, own: scratch.Names) -> list[str]:
             kept_settings.carry_over(host.user.cluster, own.live, own.new)
             if access_rights.is_kept(wanted.expect):
                 grantees.carry_over(host.user.cluster, own)
-        scratch.swap(host.user.cluster, own)
-    scratch.drop(host.user.cluster, own.old)
-    return [f"Put it in the place of {own.live}", f"Drop {own.old}"]
+        scratch.swap(host.user.cluster, own, keep=wanted.keep_replaced)
+    return _taken_over(wanted, own)
+
+
+def _taken_over(wanted: Restore, own: scratch.Names) -> list[str]:
+    left = f"Keep what was there as {own.kept}" if wanted.keep_replaced else f"Drop {own.old}"
+    return [f"Put it in the place of {own.live}", left]
 
 
 def require_current(state_dir: Path, wanted: Restore) -> None:

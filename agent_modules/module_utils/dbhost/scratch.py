@@ -2,6 +2,8 @@
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 """The database beside a tenant's own into which a dump is loaded, and the swap of the two by name.
 
+What is replaced without a safety backup is kept aside for some days, under a third name, with nobody in it.
+
 Both renames are one transaction: a kill leaves the old database under its name or the new one, never none.
 """
 
@@ -20,6 +22,13 @@ from .errors import TenantError
 from .postgres import Cluster
 
 _TRIES = 20
+KEPT_S = 7 * 24 * 3600
+_OVER = """
+SELECT d.datname::text FROM pg_catalog.pg_database AS d
+  JOIN pg_catalog.pg_shdescription AS s ON s.objoid = d.oid AND s.classoid = 'pg_catalog.pg_database'::regclass
+ WHERE starts_with(d.datname::text, 'dbhost-kept-') AND d.datdba = current_user::regrole
+   AND pg_catalog.substring(s.description, '^kept until ([0-9]{1,12})$')::bigint < extract(epoch FROM now())
+"""
 _DATABASES = """
 SELECT d.datname::text, d.datallowconn FROM pg_catalog.pg_database AS d
  WHERE d.datname = ANY (%s) AND d.datdba = current_user::regrole
@@ -33,17 +42,18 @@ SELECT pg_catalog.pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activi
 
 @dataclass(frozen=True)
 class Names:
-    """The three names of a tenant's database on its way: its own, that of the new one and that of the old one."""
+    """The names of a tenant's database on its way: its own, those of the new one and the old one, and of a kept one."""
 
     live: str
     new: str
     old: str
+    kept: str
 
 
 def names_of(tenant: str) -> Names:
     """Always the same for a tenant, so that what a killed run left is known again. No tenant can have such names."""
     mark = hashlib.sha256(tenant.encode()).hexdigest()[:16]
-    return Names(tenant, f"dbhost-new-{mark}", f"dbhost-old-{mark}")
+    return Names(tenant, f"dbhost-new-{mark}", f"dbhost-old-{mark}", f"dbhost-kept-{mark}")
 
 
 def heal(cluster: Cluster, names: Names, *, is_public: bool) -> list[str]:
@@ -96,13 +106,18 @@ def repair(cluster: Cluster, names: Names) -> ownership.Repaired:
         raise postgres.explain(error, "Repair ownership") from None
 
 
-def swap(cluster: Cluster, names: Names) -> None:
-    """Put the new database in the place of the live one, whose sessions are cut. All or nothing."""
+def swap(cluster: Cluster, names: Names, *, keep: bool = False) -> None:
+    """Put the new database in the place of the live one, whose sessions are cut. All or nothing.
+
+    Nothing of the live one is read, so that it may be damaged. *keep* keeps it aside as `names.kept`.
+    """
     with postgres.connect(cluster) as connection:
         was_open = _present(connection, names).get(names.live)
         try:
+            if keep:
+                _execute(connection, "DROP DATABASE IF EXISTS {} WITH (FORCE)", names.kept)
             _execute(connection, "ALTER DATABASE {} ALLOW_CONNECTIONS false", names.live)
-            _rename_both(connection, names, open_after=bool(was_open))
+            _rename_both(connection, names, open_after=bool(was_open), keep=keep)
         except BaseException as error:
             _reopen(cluster, names, was_open=bool(was_open))
             if isinstance(error, psycopg.Error):
@@ -119,6 +134,18 @@ def drop(cluster: Cluster, name: str) -> None:
         raise postgres.explain(error, f"Drop {name}") from None
 
 
+def sweep(cluster: Cluster) -> list[str]:
+    """Drop what was kept aside for long enough, of any tenant; the names."""
+    try:
+        with postgres.connect(cluster) as connection:
+            over = [str(row[0]) for row in connection.execute(_OVER).fetchall()]
+            for name in over:
+                _execute(connection, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+    except psycopg.Error as error:
+        raise postgres.explain(error, "Drop what was kept aside") from None
+    return over
+
+
 def size(connection: psycopg.Connection, name: str) -> int:
     """Bytes of a database on disk; 0 for none."""
     row = connection.execute(
@@ -127,12 +154,15 @@ def size(connection: psycopg.Connection, name: str) -> int:
     return int(row[0]) if row else 0
 
 
-def _rename_both(connection: psycopg.Connection, names: Names, *, open_after: bool) -> None:
+def _rename_both(connection: psycopg.Connection, names: Names, *, open_after: bool, keep: bool = False) -> None:
     for attempt in range(_TRIES):
         connection.execute(_TERMINATE, [[names.live, names.new]])
         try:
             with connection.transaction():
-                _execute(connection, "ALTER DATABASE {} RENAME TO {}", names.live, names.old)
+                if keep:
+                    _note_end(connection, names.live)
+                aside = names.kept if keep else names.old
+                _execute(connection, "ALTER DATABASE {} RENAME TO {}", names.live, aside)
                 _execute(connection, "ALTER DATABASE {} RENAME TO {}", names.new, names.live)
                 if not open_after:
                     _execute(connection, "ALTER DATABASE {} ALLOW_CONNECTIONS false", names.live)
@@ -141,6 +171,12 @@ def _rename_both(connection: psycopg.Connection, names: Names, *, open_after: bo
             if attempt == _TRIES - 1:
                 raise
             time.sleep(0.1)
+
+
+def _note_end(connection: psycopg.Connection, name: str) -> None:
+    """A database does not know since when it has its name: the comment says until when it is kept."""
+    until = sql.Literal(f"kept until {int(time.time() + KEPT_S)}")
+    connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), until))
 
 
 def _reopen(cluster: Cluster, names: Names, *, was_open: bool) -> None:

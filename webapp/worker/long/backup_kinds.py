@@ -6,7 +6,7 @@ from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from webapp.models import Backup
-from webapp.services import imports
+from webapp.services import backup_notices, backups, imports
 from webapp.worker.long import dumps, restores
 from webapp.worker.long.job import Done, LongJob, Refused
 from webapp.worker.report import AGENT_ERROR, Failure
@@ -25,7 +25,10 @@ def create(job: LongJob) -> Done:
 
 
 def restore(job: LongJob) -> Done:
-    """Dump the live database for safety, then put the dump in its place; the host swaps them at the very end."""
+    """Dump the live database for safety, then put the dump in its place; the host swaps them at the very end.
+
+    A database that cannot be dumped may be the reason to restore it: then the host keeps it aside instead.
+    """
     params, database = job.operation.params, job.operation.database
     job.expect("backup.yml")
     if "upload_id" in params:
@@ -33,14 +36,27 @@ def restore(job: LongJob) -> Done:
     else:
         backup = dumps.load_backup(job, params["backup_id"])
         source, expect = restores.of_backup(job, backup, database.host), backup.manifest
-    safety = dumps.make(job, params["safety_id"], expected=True)
-    restored = restores.restore(job, database, database.host, "replace", source, expect)
+    told, problem = _safety(job, params["safety_id"])
+    keep = problem is not None
+    restored = restores.restore(job, database, database.host, "replace", source, expect, keep_replaced=keep)
 
-    def record(_session: Session) -> None:
+    def record(session: Session) -> None:
         if "upload_id" in params:
             imports.forget(uuid.UUID(params["upload_id"]))
+        if problem is not None:
+            backups.give_up(session, params["safety_id"], problem)
+            backup_notices.safety_failed(session, database, problem)
 
-    return Done([f"Safety backup {safety.filename}", *restored.changes], record)
+    return Done([told, *restored.changes], record)
+
+
+def _safety(job: LongJob, backup_id: str) -> tuple[str, str | None]:
+    """What became of the safety backup, and why there is none."""
+    try:
+        return f"Safety backup {dumps.make(job, backup_id, expected=True).filename}", None
+    except Refused as refused:
+        problem = refused.failure.message
+        return f"No safety backup could be made: {problem} {backup_notices.KEPT_ASIDE}", problem
 
 
 def delete(job: LongJob) -> Done:

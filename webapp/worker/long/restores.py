@@ -48,8 +48,12 @@ def restore(
     expect: dict[str, Any] | None,
     *,
     expected: bool = False,
+    keep_replaced: bool = False,
 ) -> Restored:
-    """Restore *source*; *into* is `replace`, `new` or `scratch`. Raises Refused with the host's own words."""
+    """Restore *source*; *into* is `replace`, `new` or `scratch`. Raises Refused with the host's own words.
+
+    *keep_replaced*: the host keeps what was there before aside for some days.
+    """
     asked = {
         "name": database.name,
         "into": into,
@@ -57,6 +61,7 @@ def restore(
         "expect": expect,
         "generation": database.generation,
         "connection_limit": database.connection_limit,
+        "keep_replaced": keep_replaced,
     }
     outcome = job.play("restore.yml", host.name, {"tenant_restore": asked}, expected=expected)
     restored = report_of(outcome, REPORT, "restore", Restored)

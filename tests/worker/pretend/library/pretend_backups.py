@@ -87,6 +87,8 @@ def restore(folder: Path, asked: dict) -> dict:
     if report["error"]:
         return report
     data = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+    if asked["keep_replaced"]:
+        shutil.copy(folder / f"data-{asked['name']}", folder / f"kept-{asked['name']}")
     if asked["into"] != "scratch":
         (folder / f"data-{asked['name']}").write_bytes(data)
         report["changes"] = [f"RESTORE {asked['into']} {asked['name']}"]
