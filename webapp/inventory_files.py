@@ -1,13 +1,12 @@
 """Write inventories of hosts that are reached by SSH, with their pinned keys, for Ansible and OpenSSH to read."""
 
-import json
 import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from webapp.models import Host
-from webapp.services import inventory
+from webapp.services import ansible_data, inventory
 from webapp.services.inventory import Login
 
 INVENTORY = "hosts.json"
@@ -29,7 +28,7 @@ def write(folder: Path, hosts: Sequence[Host], login: Login, worker_key_file: Pa
     """The inventory for *login* and the pinned keys beside it, each whole or not at all."""
     content = inventory.static(hosts, login, inventory.public_half(worker_key_file))
     replace(folder / KNOWN_HOSTS, inventory.known_hosts(hosts))
-    replace(folder / INVENTORY, json.dumps(content))
+    replace(folder / INVENTORY, ansible_data.as_document(content))
     return folder / INVENTORY
 
 

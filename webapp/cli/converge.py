@@ -1,6 +1,5 @@
 """`dbhost converge`: make a host's databases match the desired state by hand, or say with --check what drifted."""
 
-import json
 import os
 import subprocess
 import tempfile
@@ -19,7 +18,7 @@ from webapp.config import settings
 from webapp.embedded import playbooks, users
 from webapp.embedded.environment import CHECKOUT, Stack, load
 from webapp.models import Database, Host
-from webapp.services import audit
+from webapp.services import ansible_data, audit
 from webapp.services.actors import operator
 from webapp.services.hosts import EMBEDDED, live, reached_by_ssh
 from webapp.worker import desired
@@ -54,7 +53,7 @@ def variables_file(stack: Stack, databases: list[dict[str, Any]]) -> Iterator[Pa
     with tempfile.TemporaryDirectory(prefix="converge-", dir=runs) as folder:
         path = Path(folder) / "tenants.json"
         path.touch(mode=0o600)
-        path.write_text(json.dumps({"tenant_databases": databases}), encoding="utf-8")
+        path.write_text(ansible_data.as_document({"tenant_databases": databases}), encoding="utf-8")
         uid, gid = users.owner(stack, stack.agent_user)
         for each in (Path(folder), path):
             os.chown(each, uid, gid)

@@ -9,12 +9,15 @@ from typing import Any
 
 import yaml
 
+from webapp.models import Host
 from webapp.services.errors import ValidationFailed
+from webapp.services.host_keys import check_key
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", re.ASCII)
 REGION = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", re.ASCII)
 ADDRESS = re.compile(r"[A-Za-z0-9:]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9:])?", re.ASCII)
-RESERVED = frozenset({"local", "localhost", "all", "ungrouped"})
+PATTERNS = frozenset({"localhost", "all", "ungrouped"})
+RESERVED = PATTERNS | {"local"}
 MAX_CAPACITY = 50_000
 ROLES = Path(__file__).parents[2] / "roles"
 
@@ -48,6 +51,20 @@ def check_spec(spec: HostSpec) -> None:
     unknown = sorted(set(spec.variables) - role_variables())
     if unknown:
         raise refused("variables", f"No role has a variable {', '.join(unknown)} (roles/*/meta/argument_specs.yml).")
+
+
+def check_host(host: Host) -> None:
+    """Hold a row against the rules once more. Raises ValidationFailed for the first field that breaks its rule."""
+    keys = tuple(check_key(key) for key in host.host_keys)
+    known = {
+        field: getattr(host, field) for field in ("ssh_port", "public_host", "pgbouncer_port", "region", "capacity")
+    }
+    check_spec(HostSpec(host.name, host.address or "", keys, variables=host.variables, **known))
+
+
+def is_host_name(name: str) -> bool:
+    """Whether *name* can only mean one host to Ansible; the embedded one's counts too."""
+    return NAME.fullmatch(name) is not None and name not in PATTERNS
 
 
 def check_host_name(name: str) -> str:

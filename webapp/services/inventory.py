@@ -1,6 +1,8 @@
 """Ansible inventories of the hosts that the control database knows: how each is reached, and its role variables.
 
-Nothing in them is secret: they name the file of a private key, never what is in it.
+Nothing in them is secret: they name the file of a private key, never what is in it. A row is taken only if it keeps the
+rules that held when the host was added: a name is a pattern to Ansible, an address an argument of ssh, and
+variables could say by what program a host is entered.
 """
 
 import shlex
@@ -9,8 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from webapp.models import Host
-from webapp.services.host_keys import known_hosts_name
+from webapp.services import ansible_data, host_rules
+from webapp.services.errors import ValidationFailed
+from webapp.services.host_keys import check_key, known_hosts_name
 
 AGENT_USER = "dbhost-agent"
 GROUP = "database_hosts"
@@ -36,6 +42,9 @@ OWN_KEY_ALONE = ("IdentitiesOnly=yes", "IdentityAgent=none")
 # Longer than a pause between two runs, so that the next one finds the connection open.
 SHARED = "-o ControlMaster=auto -o ControlPersist=60s"
 NOT_SHARED = "-o ControlMaster=no"
+
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,10 +79,26 @@ class Login:
         }
 
 
+def sound(hosts: Iterable[Host]) -> list[Host]:
+    """Those whose rows keep the rules for hosts; the others are left out, so that nothing is done on them."""
+    kept = []
+    for host in hosts:
+        try:
+            host_rules.check_host(host)
+            ansible_data.as_data(host.variables)
+        except (ValidationFailed, ansible_data.NotData) as error:
+            log.error("host_left_out", host_id=str(host.id), reason=str(error))  # noqa: TRY400  # the reason says it all
+        else:
+            kept.append(host)
+    return kept
+
+
 def known_hosts(hosts: Iterable[Host]) -> str:
     """The pinned keys, as a known_hosts file."""
     lines = [
-        f"{known_hosts_name(host.address or '', host.ssh_port)} {key}\n" for host in hosts for key in host.host_keys
+        f"{known_hosts_name(host.address or '', host.ssh_port)} {check_key(key)}\n"
+        for host in sound(hosts)
+        for key in host.host_keys
     ]
     return "".join(lines)
 
@@ -104,16 +129,17 @@ def public_half(key_file: Path) -> str:
 
 def static(hosts: Iterable[Host], login: Login, worker_key: str) -> dict[str, Any]:
     """An inventory as a file's content: JSON is YAML to Ansible."""
-    return {GROUP: {"hosts": {host.name: variables(host, login, worker_key) for host in hosts}}}
+    return {GROUP: {"hosts": {host.name: variables(host, login, worker_key) for host in sound(hosts)}}}
 
 
 def script(hosts: Iterable[Host], login: Login, worker_key: str) -> dict[str, Any]:
-    """An inventory as Ansible expects it of a program, with a group for each region."""
-    found = list(hosts)
+    """An inventory as Ansible expects it of a program, with a group for each region. Its variables are data."""
+    found = sound(hosts)
     groups: dict[str, Any] = {GROUP: {"hosts": [host.name for host in found]}, "control_plane": {"hosts": []}}
     for host in found:
         groups.setdefault(region_group(host.region), {"hosts": []})["hosts"].append(host.name)
-    return {**groups, "_meta": {"hostvars": {host.name: variables(host, login, worker_key) for host in found}}}
+    hostvars = {host.name: ansible_data.as_data(variables(host, login, worker_key)) for host in found}
+    return {**groups, "_meta": {"hostvars": hostvars}}
 
 
 def region_group(region: str) -> str:

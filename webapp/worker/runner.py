@@ -14,6 +14,8 @@ from ansible_runner.config.runner import RunnerConfig
 from ansible_runner.runner import Runner
 from ansible_runner.utils import get_callback_dir
 
+from webapp.services import ansible_data
+from webapp.services.host_rules import is_host_name
 from webapp.services.reports import Report
 from webapp.worker import environment, host_keys, processes, report
 from webapp.worker.steps import Steps
@@ -106,6 +108,8 @@ class PlaybookRun:
     def run(self) -> Outcome:
         """Run to the end, remove the folder, say how it went. Does not raise for a playbook that fails."""
         try:
+            if not is_host_name(self._job.host):  # to Ansible a name is a pattern, or the name of a file
+                return Outcome(unreachable=True)
             config = self._configure()
             runner = Runner(config, event_handler=self._on_event, cancel_callback=self._look)
             runner.run()
@@ -141,10 +145,11 @@ class PlaybookRun:
         """
         folder = self._folder / "env"
         folder.mkdir(mode=0o700)
-        for name, content in (("extravars", self._job.variables), ("settings", SETTINGS)):
+        contents = {"extravars": ansible_data.as_document(self._job.variables), "settings": json.dumps(SETTINGS)}
+        for name, content in contents.items():
             descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(content, file)
+                file.write(content)
 
     def _look(self) -> bool:
         """Called between events: end the run when asked to. Never hands the killing to ansible-runner."""

@@ -9,13 +9,15 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from webapp.config import Settings
 from webapp.models import Operation
+from webapp.services.ansible_data import NotData
 from webapp.worker import environment, task_count
 from webapp.worker.hosts import Server
-from webapp.worker.report import Failure, failed_run
+from webapp.worker.report import AGENT_ERROR, Failure, failed_run
 from webapp.worker.runner import Job, Outcome
 from webapp.worker.steps import Steps
 
 TIMEOUT_S = 6 * 3600.0
+NOT_DATA = Failure(AGENT_ERROR, "What is stored about this backup is damaged.", retryable=False)
 
 
 class Refused(Exception):
@@ -83,7 +85,10 @@ class LongJob:
         if not expected:
             self.expect(playbook)
         job = Job(environment.PLAYBOOKS / playbook, host, dict(variables), timeout_s)
-        outcome = self.server.play(job, self.steps, self.stop)
+        try:
+            outcome = self.server.play(job, self.steps, self.stop)
+        except NotData:
+            raise Refused(NOT_DATA) from None
         if outcome.stopped is not None:
             raise Stopped(outcome.stopped)
         if outcome.unreachable:
