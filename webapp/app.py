@@ -6,7 +6,7 @@ from webapp import api, limits, uploads, web
 from webapp.api.openapi import make_app
 from webapp.config import Settings, settings
 from webapp.db import make_engine, make_sessions
-from webapp.gateways.mail import Postman
+from webapp.gateways import mail
 from webapp.http import Resources, init_http
 from webapp.services.notices import Notices
 
@@ -24,9 +24,10 @@ def create_app(config: Settings | None = None) -> Flask:
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_NAME="__Host-dbhost-form" if chosen.https else "dbhost_form",
     )
+    mail.check(chosen)
     url = chosen.database_url.get_secret_value()
     engine = make_engine(url)
-    init_http(app, Resources(chosen, engine, make_sessions(engine), Notices(url), Postman(chosen)))
+    init_http(app, Resources(chosen, engine, make_sessions(engine), Notices(url)))
     limits.init_app(app)
     uploads.init_app(app)
     api.register(app)

@@ -1,27 +1,28 @@
 """Sends what was queued for users: signed webhooks and mails. A thread of the web process, which has the keys."""
 
-import smtplib
 import threading
 import time
 from collections.abc import Callable
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from webapp.config import Settings
 from webapp.gateways import mail, outgoing
-from webapp.gateways.mail import Mail
 from webapp.gateways.outgoing import Answer
 from webapp.http import Resources
+from webapp.models import QueuedMail
+from webapp.permits import permit, wait_for_all
 from webapp.services import outbox, webhook_deliveries
 from webapp.services.notices import Notices, Subscription
+from webapp.services.vault import VaultError
 from webapp.services.webhook_deliveries import Parcel
 from webapp.services.webhooks import TOPIC
 
 AT_ONCE = 8
 # What is due at a later time is looked for this often; what is queued now rings at once.
 LOOK_EVERY_S = 5.0
+THREAD = "courier-send"
 
 log = structlog.get_logger(__name__)
 
@@ -51,18 +52,21 @@ class Courier:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        for _ in range(AT_ONCE):
-            self._free.acquire()
-        self._mailing.acquire()
+        wait_for_all(self._free, AT_ONCE)
+        wait_for_all(self._mailing, 1)
 
     def _run(self) -> None:
         with self._notices.subscribe(TOPIC) as subscription:
             while not self._stop.is_set():
-                try:
-                    self._send_due()
-                except SQLAlchemyError as error:
-                    log.warning("courier_failed", error=type(error).__name__)
+                self._guarded(self._send_due)
                 self._rest(subscription)
+
+    @staticmethod
+    def _guarded(work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001  # the thread's outermost loop: one odd mail must not stop the rest
+            log.warning("courier_failed", error=type(error).__name__)
 
     def _rest(self, subscription: Subscription) -> None:
         """Until something was queued, at most a while; `close` is heard within a second."""
@@ -73,28 +77,20 @@ class Courier:
 
     def _send_due(self) -> None:
         """Start all that is due, as far as there are threads; whoever ends one looks for the next itself."""
-        self._start(self._mailing, self._send_mails)
-        while not self._stop.is_set() and self._free.acquire(blocking=False):
-            parcel = self._take()
-            if parcel is None:
-                self._free.release()
-                return
-            self._spawn(self._free, lambda first=parcel: self._send_webhooks(first))  # type: ignore[misc]
+        with permit(self._mailing) as free:
+            if free is not None:
+                free.start(lambda: self._guarded(self.send_mails), THREAD)
+        while not self._stop.is_set() and self._start_webhooks():
+            pass
 
-    def _start(self, slots: threading.BoundedSemaphore, work: Callable[[], None]) -> None:
-        if slots.acquire(blocking=False):
-            self._spawn(slots, work)
-
-    def _spawn(self, slots: threading.BoundedSemaphore, work: Callable[[], None]) -> None:
-        def guarded() -> None:
-            try:
-                work()
-            except SQLAlchemyError as error:
-                log.warning("courier_failed", error=type(error).__name__)
-            finally:
-                slots.release()
-
-        threading.Thread(target=guarded, name="courier-send", daemon=True).start()
+    def _start_webhooks(self) -> bool:
+        """Whether there was a message due, and a thread for it."""
+        with permit(self._free) as free:
+            parcel = None if free is None else self._take()
+            if free is None or parcel is None:
+                return False
+            free.start(lambda: self._guarded(lambda: self._send_webhooks(parcel)), THREAD)
+            return True
 
     def _take(self) -> Parcel | None:
         with self._sessions() as session:
@@ -120,24 +116,25 @@ class Courier:
         private, own = self._config.webhooks_allow_private, own_names(self._config)
         return outgoing.post(parcel.url, parcel.body, parcel.headers(), allow_private=private, own=own)
 
-    def _send_mails(self) -> None:
+    def send_mails(self) -> None:
+        """Send what is due, one after the other."""
         while not self._stop.is_set():
             with self._sessions() as session:
                 queued = outbox.take_due(session)
                 session.commit()
             if queued is None:
                 return
-            error = self._mail(Mail(queued.recipient, queued.subject, queued.text))
+            error = self._mail(queued)
             with self._sessions() as session:
                 tries_again = outbox.ended(session, queued, sent=error is None)
                 session.commit()
             log.info("queued_mail", subject=queued.subject, error=error, tries_again=tries_again)
 
-    def _mail(self, message: Mail) -> str | None:
+    def _mail(self, queued: QueuedMail) -> str | None:
         """What went wrong, by its kind alone: a server may repeat what it was sent."""
         try:
-            mail.send(message, self._config)
-        except (OSError, smtplib.SMTPException) as error:
+            mail.send(outbox.message(queued), self._config)
+        except (*mail.FAILURES, VaultError) as error:
             return type(error).__name__
         return None
 

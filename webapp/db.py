@@ -9,7 +9,7 @@ import psycopg
 from psycopg.abc import RV, PQGen
 from psycopg.errors import _WaitTimeout
 from sqlalchemy import Engine, create_engine, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -47,7 +47,7 @@ class Connection(psycopg.Connection[Any]):
             raise
 
 
-class CommitLost(Exception):
+class CommitLost(SQLAlchemyError):
     """The connection was lost during COMMIT. The change was carried out, or may have been; `outcome` looks again."""
 
     def __init__(self, outcome: Callable[[float], str | None]) -> None:

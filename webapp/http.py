@@ -17,7 +17,6 @@ from werkzeug.exceptions import HTTPException
 
 from webapp.config import Settings
 from webapp.db import AWAY, CommitLost, is_away, is_refusal
-from webapp.gateways.mail import Postman
 from webapp.services import guards
 from webapp.services.actors import Actor
 from webapp.services.errors import ServiceError, Unauthorized
@@ -48,7 +47,6 @@ class Resources:
     engine: Engine
     sessions: sessionmaker[Session]
     notices: Notices
-    postman: Postman
 
 
 def resources() -> Resources:

@@ -82,7 +82,6 @@ def make_api(control_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     yield make
     for app in made:
         app.extensions["dbhost"].notices.close()
-        app.extensions["dbhost"].postman.close()
         app.extensions["dbhost"].engine.dispose()
     for cached in (settings, vault, plans.all_plans):
         cached.cache_clear()

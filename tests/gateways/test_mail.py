@@ -13,23 +13,19 @@ from aiosmtpd.smtp import AuthResult, LoginPassword
 from tests.support.servers import free_ports
 from webapp.config import Settings
 from webapp.gateways import mail
-from webapp.gateways.mail import Mail, MailError, Postman
+from webapp.gateways.mail import Mail, MailError
 
 MESSAGE = Mail("bob@example.com", "Grüße", "A link: https://db.example.com/x?token=secret\n")
 
 
 class Received:
-    """What the server took; `refuse` is how many messages it refuses first."""
+    """What the server took."""
 
     def __init__(self) -> None:
         self.messages: list[Any] = []
         self.users: list[bytes] = []
-        self.refuse = 0
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
-        if self.refuse:
-            self.refuse -= 1
-            return "451 Later"
         self.messages.append(message_from_bytes(envelope.content, policy=policy.default))
         return "250 OK"
 
@@ -69,21 +65,6 @@ def test_it_works(tmp_path: Path, port: int, received: Received) -> None:
     assert received.users == [b"dbhost"]
 
 
-def test_a_refused_message_is_tried_again(
-    tmp_path: Path, port: int, received: Received, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(mail, "PAUSES_S", (0.01, 0.01))
-    received.refuse = 2
-    postman = Postman(config(tmp_path, f"smtp://127.0.0.1:{port}"))
-    postman.post(MESSAGE)
-    postman.wait()
-    postman.close()
-    assert len(received.messages) == 1
-    written = "".join(capfd.readouterr())
-    assert "mail_failed" in written
-    assert "token=secret" not in written
-
-
 def test_without_a_server_it_is_a_file_of_its_owner_alone(tmp_path: Path) -> None:
     mail.send(MESSAGE, config(tmp_path, None))
     [path] = (tmp_path / "outbox").iterdir()
@@ -109,7 +90,7 @@ def test_beyond_this_machine_only_over_tls(tmp_path: Path, port: int, received: 
 @pytest.mark.parametrize("url", ["mail.example.com:25", "http://mail.example.com", "smtp://"])
 def test_an_address_that_is_none_is_refused_at_the_start(tmp_path: Path, url: str) -> None:
     with pytest.raises(MailError, match="SMTP_URL must look like"):
-        Postman(config(tmp_path, url))
+        mail.check(config(tmp_path, url))
 
 
 def test_nobody_puts_headers_into_a_message(tmp_path: Path) -> None:

@@ -11,11 +11,15 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session, sessionmaker
 from standardwebhooks import Webhook
 
+from tests.support.cluster import Cluster
 from tests.support.receiver import Receiver, receiving
+from tests.support.relay import Relay
 from tests.support.rows import make_endpoint
 from tests.support.servers import wait_for
+from webapp import courier as couriers
 from webapp.config import Settings
 from webapp.courier import Courier
+from webapp.db import make_engine, make_sessions
 from webapp.gateways.mail import Mail
 from webapp.models import Database, QueuedMail, WebhookDelivery, WebhookEndpoint
 from webapp.services import outbox, webhook_deliveries, webhook_secrets, webhooks
@@ -33,13 +37,13 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def start(control_url: str, control_sessions: sessionmaker[Session], tmp_path: Path) -> Iterator[Start]:
-    """Start a courier with these settings; all end with the test."""
+    """Start a courier with these settings, perhaps with a way of its own to the database; all end with the test."""
     running: list[tuple[Courier, Notices]] = []
 
-    def begin(**values: Any) -> Courier:
+    def begin(url: str | None = None, **values: Any) -> Courier:
         config = Settings(home=tmp_path, **({"webhooks_allow_private": True} | values))
-        notices = Notices(control_url)
-        courier = Courier(config, control_sessions, notices)
+        notices = Notices(url or control_url)
+        courier = Courier(config, make_sessions(make_engine(url)) if url else control_sessions, notices)
         courier.start()
         running.append((courier, notices))
         return courier
@@ -154,3 +158,44 @@ def test_a_mail_server_that_is_away_is_asked_again(session: Session, start: Star
         "SELECT attempt = 1 AND next_attempt_at BETWEEN now() AND now() + interval '1 minute' FROM queued_mails"
     )
     until(session, lambda: bool(session.scalar(later)))
+
+
+def test_a_mail_that_lets_somebody_in_is_kept_encrypted(session: Session, start: Start, tmp_path: Path) -> None:
+    outbox.post(session, Mail("alice@example.com", "A link", "https://db.example.com/x?token=secret"))
+    session.commit()
+    assert "secret" not in str(session.execute(text("SELECT * FROM queued_mails")).all())
+    start()
+    until(session, lambda: session.scalar(select(QueuedMail.id)) is None)
+    [file] = (tmp_path / "outbox").glob("*.eml")
+    assert "token=secret" in message_from_bytes(file.read_bytes(), policy=policy.default).get_content()  # type: ignore[attr-defined]
+
+
+def test_one_odd_mail_holds_up_no_other(session: Session, start: Start, tmp_path: Path) -> None:
+    outbox.queue(session, Mail("alice@example.com\nBcc: bob@example.com", "Odd", "Look at it."))
+    session.commit()
+    outbox.queue(session, Mail("alice@example.com", "A notice", "Look at it."))
+    session.commit()
+    start()
+    until(session, lambda: list(session.scalars(select(QueuedMail.subject))) == ["Odd"])
+    assert len(list((tmp_path / "outbox").glob("*.eml"))) == 1
+
+
+def test_an_outage_takes_no_thread_for_good(
+    session: Session, alice: Actor, shop: Database, receiver: Receiver, start: Start, cluster: Cluster,
+    control_url: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(couriers, "LOOK_EVERY_S", 0.05)
+    failures: list[Any] = []
+    monkeypatch.setattr(couriers.log, "warning", lambda *_words, **fields: failures.append(fields))
+    add(session, alice, receiver.url())
+    with Relay(cluster.folder) as relay:
+        courier = start(relay.url(control_url))
+        relay.cut()
+        until(session, lambda: len(failures) > 3 * couriers.AT_ONCE)
+        relay.open()
+        webhooks.publish(session, "backup.failed", database=shop, details={"message": "x"})
+        outbox.queue(session, Mail("alice@example.com", "A notice", "Look at it."))
+        session.commit()
+        receiver.wait(1)
+        until(session, lambda: session.scalar(select(QueuedMail.id)) is None)
+        courier.close()

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from werkzeug.test import TestResponse
 
 from tests.browser.scripted_worker import ScriptedWorker
+from webapp import courier
 from webapp.app import create_app
 from webapp.config import settings
 from webapp.models import Database, User
@@ -79,7 +80,6 @@ def app(control_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> It
     made = create_app()
     yield made
     made.extensions["dbhost"].notices.close()
-    made.extensions["dbhost"].postman.close()
     made.extensions["dbhost"].engine.dispose()
     for cached in CACHED:
         cached.cache_clear()
@@ -94,7 +94,7 @@ class Outbox:
 
     def messages(self) -> list[EmailMessage]:
         """What was sent so far, the oldest first."""
-        self.app.extensions["dbhost"].postman.wait()
+        courier.of(self.app.extensions["dbhost"]).send_mails()
         files = sorted(self.folder.glob("*.eml"), key=lambda path: path.stat().st_mtime_ns)
         return [message_from_bytes(path.read_bytes(), policy=policy.default) for path in files]  # type: ignore[misc]
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from tests.web.conftest import TOKEN, Browser, Outbox
 from tests.web.provider import Provider, openid, parameters
+from webapp import courier
 from webapp.models import AuditEvent, AuthSession, Identity, User
 from webapp.web import providers
 
@@ -183,7 +184,7 @@ def test_the_operator_says_how_far_the_issuer_is_trusted(
     provider.is_told("s4", email="alice@example.com", email_verified=trust == "none")
     sign_in(anonymous, provider, "s4")
     assert identities(session) == linked
-    app.extensions["dbhost"].postman.wait()
+    courier.of(app.extensions["dbhost"]).send_mails()
 
 
 def test_no_account_where_none_may_be_made(

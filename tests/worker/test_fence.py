@@ -1,6 +1,7 @@
 """Claims and results in the control database alone: fences, batches, doorbells, without a playbook."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -26,9 +27,9 @@ WORKER = text("""
 """)
 
 
-def take(sessions: sessionmaker[Session], host: Host, limit: int = 100) -> Batch | None:
+def take(sessions: sessionmaker[Session], host: Host, limit: int = 100, *, job_id: int | None = None) -> Batch | None:
     with sessions() as session:
-        batch = claim(session, host.id, worker="test:1", playbook="databases.yml", limit=limit)
+        batch = claim(session, host.id, worker="test:1", playbook="databases.yml", limit=limit, job_id=job_id)
         session.commit()
         return batch
 
@@ -89,7 +90,7 @@ def test_the_result_of_an_old_fence_is_refused(
     give(control_sessions, new, failed)
     give(control_sessions, old, all_well(old))
     session.refresh(operation)
-    assert (operation.state, operation.attempt) == ("queued", 2)
+    assert (operation.state, operation.attempt) == ("queued", 1)  # what was taken from a living worker is given back
 
 
 def test_a_result_for_another_generation_counts_for_nothing(
@@ -174,3 +175,52 @@ def test_an_operation_that_succeeded_forgets_its_errors(
     give(control_sessions, batch, all_well(batch))
     session.refresh(operation)
     assert (operation.state, operation.error_code, operation.error_message) == ("succeeded", None, None)
+
+
+def test_a_doorbell_that_was_reaped_claims_nothing(
+    control_sessions: sessionmaker[Session], host: Host, session: Session
+) -> None:
+    create_many(session, host, 1)
+    worker = session.scalar(WORKER, {"age": 4})
+    session.execute(DOING, {"worker": worker})
+    job = session.scalar(text("SELECT id FROM procrastinate_jobs WHERE status = 'doing'"))
+    session.commit()
+    assert take(control_sessions, host, job_id=job) is not None
+    assert reaper.reap(session, 3) == 1
+    session.commit()
+    assert take(control_sessions, host, job_id=job) is None
+
+
+@pytest.mark.parametrize("how", ["own", "answering"])
+def test_a_reaper_never_reaps_itself(session: Session, host: Host, how: str) -> None:
+    create_many(session, host, 1)
+    worker = session.scalar(WORKER, {"age": 100})
+    session.execute(DOING, {"worker": worker})
+    job = session.scalar(text("SELECT id FROM procrastinate_jobs WHERE status = 'doing'"))
+    mine: dict[str, Any] = {"own": worker} if how == "own" else {"answering": {job}}
+    assert reaper.reap(session, 3, **mine) == 0
+    assert session.scalar(text("SELECT status FROM procrastinate_jobs")) == "doing"
+
+
+def test_taking_over_from_a_living_worker_costs_no_attempt(
+    control_sessions: sessionmaker[Session], host: Host, session: Session
+) -> None:
+    (operation,) = create_many(session, host, 1)
+    for _ in range(3 * MAX_ATTEMPTS):
+        old, new = take(control_sessions, host), take(control_sessions, host)
+        assert old is not None
+        assert new is not None
+        give(control_sessions, old, Outcome(stopped="taken over"))
+        give(control_sessions, new, Outcome(stopped="shutdown"))
+    session.refresh(operation)
+    assert (operation.state, operation.attempt) == ("queued", 0)
+
+
+def test_tries_on_a_host_out_of_reach_are_no_deaths_of_workers(
+    control_sessions: sessionmaker[Session], host: Host, session: Session
+) -> None:
+    (operation,) = create_many(session, host, 1)
+    operation.attempt, operation.error_code = MAX_ATTEMPTS + 5, "HOST_UNAVAILABLE"
+    session.commit()
+    assert take(control_sessions, host) is not None
+    assert take(control_sessions, host) is not None

@@ -14,6 +14,7 @@ from webapp.api.responses import documented
 from webapp.api.schemas import OperationPath
 from webapp.api.waiting import slots
 from webapp.http import Resources, current_actor, current_session, problem, release_session, resources
+from webapp.permits import permit
 from webapp.services import operations
 from webapp.services.actors import Actor
 from webapp.services.errors import ServiceError
@@ -42,14 +43,14 @@ def follow(path: OperationPath) -> Response:
     actor = current_actor()
     operations.find_operation(current_session(), actor, path.id)
     release_session()
-    free = slots()
-    if not free.acquire(blocking=False):
-        detail = "Too many streams are open. Try again soon."
-        return problem(503, "SERVICE_UNAVAILABLE", "Service unavailable", detail, headers={"Retry-After": "5"})
-    response = Response(_stream(resources(), actor, path.id), content_type="text/event-stream; charset=utf-8")
-    response.headers["X-Accel-Buffering"] = "no"
-    response.call_on_close(free.release)
-    return response
+    with permit(slots()) as free:
+        if free is None:
+            detail = "Too many streams are open. Try again soon."
+            return problem(503, "SERVICE_UNAVAILABLE", "Service unavailable", detail, headers={"Retry-After": "5"})
+        response = Response(_stream(resources(), actor, path.id), content_type="text/event-stream; charset=utf-8")
+        response.headers["X-Accel-Buffering"] = "no"
+        response.call_on_close(free.hand_over())
+        return response
 
 
 def _stream(held: Resources, actor: Actor, operation_id: uuid.UUID) -> Iterator[str]:

@@ -8,10 +8,10 @@ from webapp.api.auth import routes
 from webapp.api.json_body import require_no_fields
 from webapp.api.responses import answer, cacheable, documented
 from webapp.api.schemas import DatabasePath, PostHeaders
-from webapp.http import current_actor, current_session, resources
+from webapp.http import current_actor, current_session
 from webapp.limits import limit_mails
 from webapp.models import User
-from webapp.services import access, invitation_answers, invitations
+from webapp.services import access, invitation_answers, invitations, outbox
 from webapp.services.actors import Actor
 from webapp.services.errors import InvitationNotFound
 
@@ -41,8 +41,8 @@ def create(path: DatabasePath, header: PostHeaders, body: told.NewInvitation) ->
     response = answer(told.invitation(made), 201)
     if claimed:
         changes.remember(session, claimed, response)
+    outbox.post(session, mail)
     session.commit()
-    resources().postman.post(mail)
     return response
 
 
@@ -54,8 +54,8 @@ def resend(path: told.InvitationPath) -> Response:
     session, actor = current_session(), current_actor()
     database = access.require(session, actor, path.id, "operate")
     found, mail = invitations.resend(session, actor, database, path.invitation_id)
+    outbox.post(session, mail)
     session.commit()
-    resources().postman.post(mail)
     return answer(told.invitation(found))
 
 
@@ -85,8 +85,8 @@ def accept(path: told.OwnInvitationPath) -> Response:
     _account()
     session = current_session()
     database, mail = invitation_answers.accept(session, current_actor(), path.id)
+    outbox.post(session, mail)
     session.commit()
-    resources().postman.post(mail)
     return answer(shapes.detail(database))
 
 
@@ -97,8 +97,8 @@ def decline(path: told.OwnInvitationPath) -> Response:
     _account()
     session = current_session()
     mail = invitation_answers.decline(session, current_actor(), path.id)
+    outbox.post(session, mail)
     session.commit()
-    resources().postman.post(mail)
     return Response(status=204)
 
 

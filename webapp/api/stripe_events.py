@@ -2,8 +2,8 @@
 
 from flask import Blueprint, Response, g, jsonify, request
 
-from webapp.http import current_session, public, resources
-from webapp.services import billing_events
+from webapp.http import current_session, public
+from webapp.services import billing_events, outbox
 from webapp.services.actors import Actor
 
 blueprint = Blueprint("stripe_events", __name__)
@@ -16,7 +16,7 @@ def take() -> Response:
     session = current_session()
     actor = Actor("system", ip=request.remote_addr, request_id=g.request_id)
     mail = billing_events.take(session, actor, request.get_data(), request.headers.get("Stripe-Signature"))
-    session.commit()
     if mail is not None:
-        resources().postman.post(mail)
+        outbox.post(session, mail)
+    session.commit()
     return jsonify(received=True)

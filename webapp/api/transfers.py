@@ -8,9 +8,9 @@ from webapp.api.auth import routes
 from webapp.api.json_body import require_no_fields
 from webapp.api.responses import answer, cacheable, documented
 from webapp.api.schemas import DatabasePath, PostHeaders
-from webapp.http import current_actor, current_session, resources
+from webapp.http import current_actor, current_session
 from webapp.limits import limit_mails
-from webapp.services import access, transfers
+from webapp.services import access, outbox, transfers
 from webapp.services.errors import InvitationNotFound
 
 api = routes("transfers_api", "members", "/databases")
@@ -41,8 +41,8 @@ def offer(path: DatabasePath, header: PostHeaders, body: told.NewTransfer) -> Re
     response = answer(told.transfer(made), 201)
     if claimed:
         changes.remember(session, claimed, response)
+    outbox.post(session, mail)
     session.commit()
-    resources().postman.post(mail)
     return response
 
 

@@ -2,8 +2,8 @@
 
 from flask import Blueprint, Response, g, jsonify, request
 
-from webapp.http import current_session, public, resources
-from webapp.services import user_sync
+from webapp.http import current_session, public
+from webapp.services import outbox, user_sync
 from webapp.services.actors import Actor
 
 blueprint = Blueprint("user_events", __name__)
@@ -16,7 +16,7 @@ def take() -> Response:
     session = current_session()
     actor = Actor("system", ip=request.remote_addr, request_id=g.request_id)
     told = user_sync.take(session, actor, request.get_data(), dict(request.headers))
-    session.commit()
     for mail in told:
-        resources().postman.post(mail)
+        outbox.post(session, mail)
+    session.commit()
     return jsonify(received=True)

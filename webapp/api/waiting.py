@@ -18,6 +18,7 @@ from webapp.api.schemas import OperationOut
 from webapp.db import AWAY, is_away
 from webapp.http import current_session, problem, release_session, resources
 from webapp.models import Operation
+from webapp.permits import permit
 from webapp.services import operations
 from webapp.services.actors import Actor
 from webapp.services.errors import Conflict, HostUnavailable, OperationFailed
@@ -43,12 +44,8 @@ def slots() -> BoundedSemaphore:
 @contextmanager
 def waiting_slot() -> Iterator[bool]:
     """Whether this request may wait; when too many do already, it has to answer at once."""
-    free = slots().acquire(blocking=False)
-    try:
-        yield free
-    finally:
-        if free:
-            slots().release()
+    with permit(slots()) as free:
+        yield free is not None
 
 
 def finish(

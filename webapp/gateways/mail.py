@@ -3,26 +3,21 @@
 import os
 import smtplib
 import ssl
-import threading
 import time
 import uuid
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import structlog
-
 from webapp.config import Settings
 
-log = structlog.get_logger()
 TIMEOUT_S = 15
-PAUSES_S = (1.0, 5.0)  # before the second and the third attempt
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 FORM = "SMTP_URL must look like smtp://user:password@host:587 or smtps://user:password@host:465."
-FAILURES = (OSError, smtplib.SMTPException)
+# An address that cannot be written in a message is a ValueError.
+FAILURES = (OSError, smtplib.SMTPException, ValueError)
 
 
 class MailError(Exception):
@@ -55,49 +50,6 @@ def send(mail: Mail, config: Settings) -> None:
         return
     with _connect(config.smtp_url.get_secret_value()) as server:
         server.send_message(message)
-
-
-class Postman:
-    """Sends mails beside the request that asked for them: how long it takes tells nobody whether an account exists."""
-
-    def __init__(self, config: Settings) -> None:
-        check(config)
-        self._config = config
-        self._closing = threading.Event()
-        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="mail")
-        self._under_way: set[Future[None]] = set()
-
-    def post(self, mail: Mail) -> None:
-        """Send *mail* soon, trying up to three times; call it after the commit."""
-        future = self._threads.submit(self._deliver, mail)
-        self._under_way.add(future)
-        future.add_done_callback(self._ended)
-
-    def wait(self, timeout_s: float = 30) -> None:
-        """Wait until everything posted so far is sent or given up."""
-        wait(set(self._under_way), timeout_s)
-
-    def close(self) -> None:
-        """Finish what is under way without further attempts."""
-        self._closing.set()
-        self._threads.shutdown()
-
-    def _ended(self, future: Future[None]) -> None:
-        self._under_way.discard(future)
-        if error := future.exception():
-            log.error("mail_not_sent", error=type(error).__name__)
-
-    def _deliver(self, mail: Mail) -> None:
-        for pause_s in (*PAUSES_S, None):
-            try:
-                send(mail, self._config)
-                log.info("mail_sent", subject=mail.subject)
-                return
-            except FAILURES as error:
-                # Not the error's text: a server may repeat what it was sent.
-                log.warning("mail_failed", subject=mail.subject, error=type(error).__name__, tries_again=bool(pause_s))
-            if pause_s is None or self._closing.wait(pause_s):
-                return
 
 
 def _message(mail: Mail, config: Settings) -> EmailMessage:

@@ -2,14 +2,14 @@
 
 from datetime import datetime
 
-from sqlalchemy import func
+from sqlalchemy import false, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webapp.models.base import Base, CreatedAt, Id
 
 
 class QueuedMail(Base):
-    """A notice on its way; gone once it is sent. The text must hold no secret and no link that lets somebody in."""
+    """A mail on its way; gone once it is sent. A text that may let somebody in is *sealed*: encrypted, in base64."""
 
     __tablename__ = "queued_mails"
 
@@ -17,6 +17,7 @@ class QueuedMail(Base):
     recipient: Mapped[str]
     subject: Mapped[str]
     text: Mapped[str]
+    sealed: Mapped[bool] = mapped_column(default=False, server_default=false())
     attempt: Mapped[int] = mapped_column(default=0, server_default="0")
     next_attempt_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
     created_at: Mapped[CreatedAt]

@@ -1,5 +1,7 @@
 """Mails asked for by a transaction, and sent after it by the web process: a worker has no way to the mail server."""
 
+import base64
+import uuid
 from datetime import timedelta
 
 from sqlalchemy import delete, func, select, update
@@ -8,6 +10,7 @@ from sqlalchemy.orm import Session
 from webapp.gateways.mail import Mail
 from webapp.models import QueuedMail
 from webapp.services import webhooks
+from webapp.services.vault import vault
 
 # After the first, second, … failure. A mail server that is away for half a day is nothing unheard of.
 PAUSES_S = (30, 120, 600, 1800, 3600, 7200, 14400, 28800)
@@ -18,6 +21,26 @@ def queue(session: Session, mail: Mail) -> None:
     """Send *mail* once the caller has committed; at least once. It must hold no secret: it is stored until then."""
     session.add(QueuedMail(recipient=mail.to, subject=mail.subject, text=mail.text))
     webhooks.ring(session)
+
+
+def post(session: Session, mail: Mail) -> None:
+    """Send *mail*, which may let somebody in, once the caller has committed. For the web process, which has the key."""
+    number = uuid.uuid4()
+    sealed = base64.b64encode(vault().encrypt(mail.text, _context(number))).decode()
+    session.add(QueuedMail(id=number, recipient=mail.to, subject=mail.subject, text=sealed, sealed=True))
+    webhooks.ring(session)
+
+
+def message(queued: QueuedMail) -> Mail:
+    """The mail as it goes out. Raises VaultError when its key is gone."""
+    text = queued.text
+    if queued.sealed:
+        text = vault().decrypt(base64.b64decode(text), _context(queued.id))
+    return Mail(queued.recipient, queued.subject, text)
+
+
+def _context(number: uuid.UUID) -> str:
+    return f"mail:{number}"
 
 
 def take_due(session: Session) -> QueuedMail | None:

@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 from webapp.gateways.mail import Mail
 from webapp.http import current_session, public, resources
 from webapp.limits import limit_mails
-from webapp.services import accounts, one_time_tokens
+from webapp.services import accounts, one_time_tokens, outbox
 from webapp.services.actors import Actor
 from webapp.services.errors import Conflict, LinkNotValid, NotAllowed, ValidationFailed
 from webapp.web.second_step import enter
@@ -77,8 +77,8 @@ def reset_password() -> Response | tuple[str, int]:
         _user, told = accounts.reset_password(database_session, somebody(), token, chosen_password())
     except ValidationFailed as error:
         return _password_form_again("reset_password", "accounts/reset.html", error)
+    outbox.post(database_session, told)
     database_session.commit()
-    resources().postman.post(told)
     session.clear()
     flash("Password changed. Sign in with the new one.")
     return redirect(url_for("auth.sign_in_form"), code=303)
@@ -96,8 +96,8 @@ def change_email_form() -> str:
 def change_email() -> Response:
     """Give the account the address that the link proves."""
     _user, told = accounts.change_email(current_session(), somebody(), request.form.get("token", ""))
+    outbox.post(current_session(), told)
     current_session().commit()
-    resources().postman.post(told)
     flash("Your address is changed.")
     return redirect(url_for("settings.account"), code=303)
 
@@ -135,9 +135,9 @@ def _send(template: str, ask: Callable[[Any, Actor, str], Mail | None]) -> str |
     except ValidationFailed as error:
         context = {"email": email, "errors": error.errors or {}, "mode": resources().settings.sign_up}
         return render_template(template, **context), error.status
-    current_session().commit()
     if mail is not None:
-        resources().postman.post(mail)
+        outbox.post(current_session(), mail)
+    current_session().commit()
     return render_template("accounts/sent.html", email=email, outbox=resources().settings.smtp_url is None)
 
 

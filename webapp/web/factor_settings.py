@@ -10,8 +10,8 @@ from flask_login import current_user
 from markupsafe import Markup
 from werkzeug.wrappers import Response
 
-from webapp.http import current_actor, current_session, resources
-from webapp.services import mails, passkeys, second_factors
+from webapp.http import current_actor, current_session
+from webapp.services import mails, outbox, passkeys, second_factors
 from webapp.services.errors import Conflict, LinkNotValid, ServiceError, SignInFailed, ValidationFailed
 from webapp.web.confirmation import require_recent
 from webapp.web.passkeys import TOKEN, require_party
@@ -91,16 +91,16 @@ def qr_code(secret: str) -> Markup:
 
 def _done(what: str, codes: list[str]) -> str:
     """Commit, tell the user by mail, and show the page, with the codes on this one answer."""
+    outbox.post(current_session(), mails.ways_in_changed(current_user.user.email, what))
     current_session().commit()
-    resources().postman.post(mails.ways_in_changed(current_user.user.email, what))
     return page(codes=codes, done=what)
 
 
 def _remove(what: str, remove: Callable[..., object], *which: uuid.UUID) -> Response:
     require_recent()
     remove(current_session(), current_actor(), current_user.user, *which)
+    outbox.post(current_session(), mails.ways_in_changed(current_user.user.email, what))
     current_session().commit()
-    resources().postman.post(mails.ways_in_changed(current_user.user.email, what))
     flash(f"{what.capitalize()}.")
     return redirect(url_for("security_settings.index"), code=303)
 

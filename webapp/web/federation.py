@@ -10,7 +10,7 @@ from wtforms import ValidationError
 
 from webapp.http import current_session, public, resources
 from webapp.limits import limit_mails, sign_in_limit
-from webapp.services import accounts, auth_sessions, identities, mails
+from webapp.services import accounts, auth_sessions, identities, mails, outbox
 from webapp.services.errors import (
     AddressNotVerified,
     Conflict,
@@ -80,10 +80,10 @@ def _ask_by_mail(provider: Provider, claims: identities.Claims) -> tuple[str, in
     mail = accounts.request_federated_sign_up(
         current_session(), somebody(), claims.email, claims.issuer, claims.subject, claims.may_sign_up
     )
+    outbox.post(current_session(), mail)
     current_session().commit()
-    resources().postman.post(mail)
-    outbox = resources().settings.smtp_url is None
-    return render_template("accounts/sent.html", email=claims.email, outbox=outbox), 200
+    by_file = resources().settings.smtp_url is None
+    return render_template("accounts/sent.html", email=claims.email, outbox=by_file), 200
 
 
 def _link(provider: Provider, claims: identities.Claims) -> Response:

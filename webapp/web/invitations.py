@@ -5,9 +5,9 @@ import uuid
 from flask import Blueprint, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
-from webapp.http import current_actor, current_session, resources
+from webapp.http import current_actor, current_session
 from webapp.limits import limit_mails
-from webapp.services import access, invitations
+from webapp.services import access, invitations, outbox
 from webapp.services.errors import Conflict, ValidationFailed
 from webapp.web.databases import detail_page
 
@@ -26,8 +26,8 @@ def create(database_id: uuid.UUID) -> Response | tuple[str, int]:
         session.rollback()
         words = " ".join(word for said in (error.errors or {}).values() for word in said)
         return detail_page(database, member_problem=words or str(error)), error.status
+    outbox.post(session, mail)
     session.commit()
-    resources().postman.post(mail)
     flash(f"An invitation is on its way to {made.email}")
     return _back(database_id)
 
@@ -39,8 +39,8 @@ def resend(database_id: uuid.UUID, invitation_id: uuid.UUID) -> Response:
     session, actor = current_session(), current_actor()
     database = access.require(session, actor, database_id, "operate")
     found, mail = invitations.resend(session, actor, database, invitation_id)
+    outbox.post(session, mail)
     session.commit()
-    resources().postman.post(mail)
     flash(f"Another invitation is on its way to {found.email}")
     return _back(database_id)
 

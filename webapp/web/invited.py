@@ -6,9 +6,9 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from webapp.http import current_actor, current_session, resources
+from webapp.http import current_actor, current_session
 from webapp.models import Invitation
-from webapp.services import invitation_answers, invitations, users
+from webapp.services import invitation_answers, invitations, outbox, users
 from webapp.services.errors import InvitationNotFound, LinkNotValid, NotAllowed, ServiceError
 from webapp.web.accounts import chosen_password, somebody
 from webapp.web.second_step import enter
@@ -35,9 +35,8 @@ def join() -> Response | tuple[str, int]:
         session.rollback()
         return _page(token, error), error.status
     address = url_for("databases.show", database_id=database.id)
-    answer = enter(user, "invitation", address)
-    resources().postman.post(told)
-    return answer
+    outbox.post(session, told)
+    return enter(user, "invitation", address)
 
 
 @signed_in.post("/<uuid:invitation_id>/accept")
@@ -51,8 +50,8 @@ def accept(invitation_id: uuid.UUID) -> Response | tuple[str, int]:
     except ServiceError as error:
         session.rollback()
         return _own_page(invitation_id, error), error.status
+    outbox.post(session, told)
     session.commit()
-    resources().postman.post(told)
     owner = database.owner_id == current_user.user.id
     flash(f"{database.display_name} is yours now" if owner else f"You have access to {database.display_name} now")
     return redirect(url_for("databases.show", database_id=database.id), code=303)
@@ -63,8 +62,8 @@ def decline(invitation_id: uuid.UUID) -> Response:
     """End the invitation."""
     session = current_session()
     told = invitation_answers.decline(session, current_actor(), invitation_id)
+    outbox.post(session, told)
     session.commit()
-    resources().postman.post(told)
     flash("Invitation declined")
     return redirect(url_for("databases.index"), code=303)
 

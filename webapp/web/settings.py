@@ -7,9 +7,9 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from webapp.http import current_actor, current_session, resources
+from webapp.http import current_actor, current_session
 from webapp.limits import limit_mails
-from webapp.services import accounts, api_keys, auth_sessions, databases, mails, plans, users
+from webapp.services import accounts, api_keys, auth_sessions, databases, mails, outbox, plans, users
 from webapp.services.errors import ServiceError, SignInFailed, ValidationFailed
 from webapp.web.confirmation import require_recent
 from webapp.web.sessions import any_user
@@ -40,8 +40,8 @@ def change_password() -> Response | tuple[str, int]:
     except (ValidationFailed, SignInFailed) as error:
         return _account_page(error.errors or {"current": [str(error)]}), 400
     auth_sessions.revoke_others(session, current_actor(), current_user.auth_session)
+    outbox.post(session, mails.password_changed(current_user.user.email))
     session.commit()
-    resources().postman.post(mails.password_changed(current_user.user.email))
     flash("Password changed. Your other sessions were ended.")
     return redirect(url_for("settings.account"), code=303)
 
@@ -57,8 +57,8 @@ def change_email() -> Response | tuple[str, int]:
         mail = accounts.request_email_change(session, current_actor(), current_user.user, email)
     except ValidationFailed as error:
         return _account_page(error.errors), error.status
+    outbox.post(session, mail)
     session.commit()
-    resources().postman.post(mail)
     flash("A link is on its way to the new address.")
     return redirect(url_for("settings.account"), code=303)
 

@@ -5,10 +5,10 @@ import uuid
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from webapp.http import current_actor, current_session, resources
+from webapp.http import current_actor, current_session
 from webapp.limits import limit_mails
 from webapp.models import Database
-from webapp.services import access, transfers
+from webapp.services import access, outbox, transfers
 from webapp.services.errors import Conflict, ValidationFailed
 from webapp.web.confirmation import require_recent
 
@@ -37,8 +37,8 @@ def offer(database_id: uuid.UUID) -> Response | tuple[str, int]:
         session.rollback()
         words = " ".join(word for said in (error.errors or {}).values() for word in said)
         return _page(database, problem=words or str(error)), error.status
+    outbox.post(session, mail)
     session.commit()
-    resources().postman.post(mail)
     flash(f"{database.display_name} is offered to {made.email}")
     return _back(database_id)
 

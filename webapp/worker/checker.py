@@ -63,9 +63,7 @@ class Checker:
     def _check(self, lease: Lease) -> None:
         try:
             found = self._look(lease)
-            with self._server.sessions() as session:
-                kept = _keep(session, lease, found)
-                session.commit()
+            kept = self._server.record(lambda session: _keep(session, lease, found))
         except (SQLAlchemyError, OSError) as error:
             log.warning("check_failed", host=lease.host_name, error=type(error).__name__)
             return

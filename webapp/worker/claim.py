@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, joinedload
 from webapp.models import Database, Host, Operation, Run
 from webapp.models.operations import FENCES, is_due
 from webapp.services import doorbell, hosts
-from webapp.worker import settle
+from webapp.worker import reaper, settle
 
 ABSORB = text("""
     SELECT procrastinate_cancel_job_v1(id, false, true) FROM procrastinate_jobs
@@ -28,12 +28,17 @@ class Batch:
     operations: list[Operation] = field(repr=False)
 
 
-def claim(session: Session, host_id: uuid.UUID, *, worker: str, playbook: str, limit: int) -> Batch | None:
-    """Claim what is due on the host, or None. The caller holds the host's lock and commits.
+def claim(
+    session: Session, host_id: uuid.UUID, *, worker: str, playbook: str, limit: int, job_id: int | None = None
+) -> Batch | None:
+    """Claim what is due on the host, or None. The caller holds the host's lock by the doorbell *job_id*, and commits.
 
-    Because of that lock, whatever is still `running` belongs to a run that died: it is taken over first. On a host that
-    is offline, or that shows another key than the pinned one, everything waits.
+    That it still does is proven here: after a pause the doorbell may be another worker's. Because of that lock,
+    whatever is still `running` belongs to a run that died: it is taken over first. On a host that is offline, or that
+    shows another key than the pinned one, everything waits.
     """
+    if job_id is not None and not reaper.holds(session, job_id):
+        return None
     absorb_doorbells(session, host_id)
     abandon_runs(session, host_id)
     settle.cancel_requested(session, host_id)

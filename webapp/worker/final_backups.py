@@ -97,9 +97,8 @@ class Batch:
             ready = [row for row in rows if row.database_id in dumped or self._needs_no_dump(row)]
             self._drop(ready)
         finally:
-            with self._server.sessions() as session:
-                final_backups.hand_back(session, self._lease)
-                session.commit()
+            # Also after an outage: its own living holder is not waited for until the lease is over.
+            self._server.record(lambda session: final_backups.hand_back(session, self._lease))
         took = round(time.monotonic() - started, 3)
         log.info("final_backups_made", host=self._host.name, dropped=len(ready), of=len(rows), duration_s=took)
 
@@ -151,9 +150,7 @@ class Batch:
         absent = [{"name": row.name, "state": "absent"} for row in rows]
         outcome = self._play("databases.yml", {"tenant_databases": absent})
         gone = [row for row in rows if (item := outcome.results.get(row.name)) is not None and item.error is None]
-        with self._server.sessions() as session:
-            final_backups.done(session, self._lease, [row.database_id for row in gone])
-            session.commit()
+        self._server.record(lambda session: final_backups.done(session, self._lease, [row.database_id for row in gone]))
         for row in rows:
             if row not in gone:
                 item = outcome.results.get(row.name)

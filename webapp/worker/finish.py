@@ -18,6 +18,8 @@ log = structlog.get_logger(__name__)
 # It waits with its host, which is held until somebody has looked at it.
 KEY_REFUSED = Failure(retries.UNREACHABLE, host_keys.WORDS, retryable=True)
 UNREACHABLE = Failure(retries.UNREACHABLE, "The host cannot be reached.", retryable=True)
+# The control database was away before the run could begin.
+OUTAGE = "outage"
 TIMEOUT = Failure(AGENT_ERROR, "The run took too long and was ended.", retryable=True)
 
 
@@ -28,6 +30,7 @@ def finish(session: Session, batch: Batch, outcome: Outcome) -> None:
         result = outcome.results.get(operation.database.name)
         if not finish_one(session, batch.fence, operation, result, outcome, cancel=operation.id in asked):
             log.warning("result_refused", operation_id=str(operation.id), run_id=str(batch.run_id), fence=batch.fence)
+            settle.refund(session, operation.id, batch.fence)
     state = "cancelled" if outcome.stopped == "cancel" else "succeeded" if outcome.ok else "failed"
     settle.end_run(session, batch.run_id, state)
 
@@ -48,7 +51,7 @@ def finish_one(
         return settle.succeed(session, operation, fence, result.changes)
     if cancel:
         return settle.cancel(session, operation, fence)
-    if outcome.stopped in ("cancel", "shutdown") and result is None:
+    if outcome.stopped in ("cancel", "shutdown", OUTAGE) and result is None:
         return settle.hand_back(session, operation, fence)
     failure = (result.error.failure if result and result.error else None) or missing(outcome)
     if failure.retryable and not retries.exhausted(failure.code, operation.attempt):

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import structlog
-from procrastinate import App, JobContext, PsycopgConnector
+from procrastinate import App, JobContext
 from procrastinate.worker import Worker
 from sqlalchemy.exc import SQLAlchemyError
 
 from webapp.services import doorbell
-from webapp.worker import reaper
+from webapp.worker import patient_jobs, reaper
 from webapp.worker.hosts import Server
 from webapp.worker.long.carrier import AT_ONCE, Carrier
 
@@ -21,7 +21,6 @@ POLL_S = 0.25
 HOSTS_AT_ONCE = 16
 # For what is answered at once, the tick, and a little room.
 THREADS = HOSTS_AT_ONCE + AT_ONCE + 4
-CONNECTIONS = 4
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +34,7 @@ class Beside(Protocol):
 
 
 class Queue:
-    """One worker's connection to the queue, until it is stopped or the connection is lost for good."""
+    """One worker in the queue, until it is stopped: an outage of the control database ends neither it nor its work."""
 
     def __init__(self, server: Server, beside: Sequence[Beside]) -> None:
         self._server = server
@@ -57,10 +56,8 @@ class Queue:
         )
 
     def _make_app(self) -> App:
-        url = self._server.settings.database_url.get_secret_value()
-        options = {"application_name": "dbhost-worker", "connect_timeout": 5}
-        connector = PsycopgConnector(conninfo=url, kwargs=options, min_size=1, max_size=CONNECTIONS, timeout=10)
-        app = App(connector=connector)
+        url, shutdown = self._server.settings.database_url.get_secret_value(), self._server.shutdown
+        app = patient_jobs.make_app(url, lambda: shutdown.asked)
         app.task(name=doorbell.TASK, queue=doorbell.QUEUE, pass_context=True)(self.answer)
         app.task(name=doorbell.LONG_TASK, queue=doorbell.QUEUE, pass_context=True)(self.carry)
         return app
@@ -73,12 +70,12 @@ class Queue:
         """A long operation's doorbell rang: carry it."""
         await self._in_thread(context, self._carrier.carry, uuid.UUID(operation_id))
 
-    async def _in_thread(self, context: JobContext, work: Callable[[uuid.UUID], None], subject: uuid.UUID) -> None:
+    async def _in_thread(self, context: JobContext, work: Callable[[uuid.UUID, int], None], subject: uuid.UUID) -> None:
         """Work in a thread, so that the heartbeat goes on."""
         job_id = context.job.id or 0
         self._answering.add(job_id)
         try:
-            await asyncio.to_thread(work, subject)
+            await asyncio.to_thread(work, subject, job_id)
         finally:
             self._answering.discard(job_id)
 
@@ -108,7 +105,7 @@ class Queue:
         """Each statement is cheap on an idle system; each works as well when it comes late."""
         worker_id = self.worker.worker_id
         with self._server.sessions() as session:
-            reaper.reap(session, self._server.settings.stalled_after_s)
+            reaper.reap(session, self._server.settings.stalled_after_s, own=worker_id, answering=set(self._answering))
             if worker_id is not None:
                 self._forgotten.end(session, worker_id, set(self._answering))
                 self._server.workplace.record(worker_id)

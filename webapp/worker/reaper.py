@@ -20,9 +20,10 @@ STALLED = text("""
         worker.id IS NULL
         OR worker.last_heartbeat < now() - make_interval(secs => :stalled_after_s)
         OR worker.id = ANY(:dead)
-    )
+    ) AND job.worker_id IS DISTINCT FROM :own AND job.id <> ALL(:answering)
     FOR UPDATE OF job SKIP LOCKED
 """)
+HELD = text("SELECT true FROM procrastinate_jobs WHERE id = :id AND status = 'doing' FOR UPDATE")
 OWN = text("SELECT id FROM procrastinate_jobs WHERE status = 'doing' AND worker_id = :worker_id")
 FINISH = text("SELECT procrastinate_finish_job_v1(:id, 'failed', true)")
 PRUNE = text("SELECT count(*) FROM procrastinate_prune_stalled_workers_v1(:seconds)")
@@ -42,12 +43,26 @@ SILENT_HOSTS = text("""
 """)
 
 
-def reap(session: Session, stalled_after_s: float, dead: Iterable[int] = ()) -> int:
+def holds(session: Session, job_id: int) -> bool:
+    """Whether a doorbell is still its worker's own, which it stays until the transaction ends: nobody reaps it."""
+    return session.scalar(HELD, {"id": job_id}) is not None
+
+
+def reap(
+    session: Session,
+    stalled_after_s: float,
+    dead: Iterable[int] = (),
+    *,
+    own: int | None = None,
+    answering: Iterable[int] = (),
+) -> int:
     """End the doorbells of workers without a heartbeat, or known to be *dead*, and ring again for their work.
 
-    The new doorbell's worker finds the operations still `running` and takes them over.
+    The new doorbell's worker finds the operations still `running` and takes them over. A reaper that was paused finds
+    its *own* heartbeat old, and what it is *answering* is not left behind.
     """
     values = {"queue": doorbell.QUEUE, "stalled_after_s": stalled_after_s, "dead": list(dead)}
+    values |= {"own": own, "answering": list(answering)}
     stalled = session.execute(STALLED, values).all()
     for job in stalled:
         log.warning("doorbell_reaped", job_id=job.id, queue_worker_id=job.worker_id, lock=job.lock)

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from webapp.services import host_journal, metrics, sampling, storage_limits, storage_warnings
 from webapp.services.leases import Lease
@@ -66,12 +67,13 @@ class Sampler:
 
     def _keep(self, lease: Lease, outcome: Outcome, took_s: float) -> None:
         report = outcome.host_report
-        with self._server.sessions() as session:
+
+        def keep(session: Session) -> bool:
             if report is None:
-                kept = sampling.fail(session, lease, outcome.why("report"))
-            else:
-                kept = sampling.keep(session, lease, report, took_s)
-            session.commit()
+                return sampling.fail(session, lease, outcome.why("report"))
+            return sampling.keep(session, lease, report, took_s)
+
+        kept = self._server.record(keep)
         if report is None or not kept:
             log.warning("host_not_reported", host=lease.host_name, reason=outcome.why("report"), kept=kept)
             return

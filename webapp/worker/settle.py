@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Update, func, select, update
+from sqlalchemy import ColumnElement, Update, case, func, select, update
 from sqlalchemy.orm import Session
 
 from webapp.models import Database, Operation, Run
@@ -77,6 +77,17 @@ def hand_back(session: Session, operation: Operation, fence: int) -> bool:
     return _changed(session, again)
 
 
+def refund(session: Session, operation_id: uuid.UUID, fence: int) -> None:
+    """Give back the attempt under *fence*, which somebody took over though its worker lives: it killed nobody."""
+    mine = update(Operation).where(
+        Operation.id == operation_id,
+        Operation.state.in_(("queued", "running")),
+        Operation.fence.is_distinct_from(fence),
+        Operation.attempt > 1,
+    )
+    session.execute(mine.values(attempt=Operation.attempt - 1))
+
+
 def cancel(session: Session, operation: Operation, fence: int) -> bool:
     """Record a cancel that was in time. What the run has done stays; False when *fence* is no longer its own."""
     if not _changed(session, _under(operation, fence).values(state="cancelled", ended_at=func.now())):
@@ -102,9 +113,15 @@ def give_up_on_orphans(session: Session, host_id: uuid.UUID) -> None:
         Operation.host_id == host_id,
         Operation.lane == "converge",
         Operation.state == "running",
-        Operation.attempt >= retries.MAX_ATTEMPTS,
+        Operation.attempt >= most_attempts(),
     )
     _end(session, often.values(state="failed", ended_at=func.now(), **_error(LOST)))
+
+
+def most_attempts() -> ColumnElement[int]:
+    """How often an operation is tried: most tries of one whose host was out of reach killed nobody."""
+    unreachable = Operation.error_code.is_not_distinct_from(retries.UNREACHABLE)
+    return case((unreachable, retries.MAX_ATTEMPTS_UNREACHABLE), else_=retries.MAX_ATTEMPTS)
 
 
 def release_orphans(session: Session, *conditions: ColumnElement[bool]) -> None:
@@ -118,7 +135,7 @@ def end_before_it_begins(session: Session, operation: Operation) -> bool:
     this = update(Operation).where(Operation.id == operation.id)
     if operation.cancel_requested_at is not None:
         _end(session, this.values(state="cancelled", ended_at=func.now()))
-    elif operation.state == "running" and operation.attempt >= retries.MAX_ATTEMPTS:
+    elif operation.state == "running" and retries.exhausted(operation.error_code or "", operation.attempt):
         _end(session, this.values(state="failed", ended_at=func.now(), **_error(LOST)))
     else:
         return False

@@ -17,6 +17,7 @@ from webapp.worker.long.job import Done, LongJob, Refused, Stopped, Unreachable
 from webapp.worker.long.kinds import WORK
 from webapp.worker.report import AGENT_ERROR, Failure
 from webapp.worker.steps import Steps
+from webapp.worker.turns import Turns
 
 AT_ONCE = 4
 UNKNOWN = Failure(AGENT_ERROR, "This worker does not know the operation's kind.", retryable=True)
@@ -32,15 +33,20 @@ class Carrier:
         self._server = server
         self._lock = threading.Lock()
         self._under_way: set[uuid.UUID] = set()
+        self._turns = Turns()
 
-    def carry(self, operation_id: uuid.UUID) -> None:
+    def carry(self, operation_id: uuid.UUID, job_id: int) -> None:
         """Carry the operation if it is due and a slot is free; otherwise it is rung for again."""
+        with self._turns.of(operation_id):
+            self._carry_in_turn(operation_id, job_id)
+
+    def _carry_in_turn(self, operation_id: uuid.UUID, job_id: int) -> None:
         with self._lock:
             if self._server.shutdown.asked or len(self._under_way) >= AT_ONCE:
                 return
             self._under_way.add(operation_id)
         try:
-            self._carry(operation_id)
+            self._carry(operation_id, job_id)
         finally:
             with self._lock:
                 self._under_way.discard(operation_id)
@@ -53,9 +59,9 @@ class Carrier:
                 ring_silent(session, free)
                 session.commit()
 
-    def _carry(self, operation_id: uuid.UUID) -> None:
+    def _carry(self, operation_id: uuid.UUID, job_id: int) -> None:
         with self._server.sessions() as session:
-            claimed = claim(session, operation_id, self._server.worker)
+            claimed = claim(session, operation_id, self._server.worker, job_id)
             session.commit()
         if claimed is None:
             return
@@ -64,12 +70,16 @@ class Carrier:
             started = time.monotonic()
             log.info("long_started", operation_id=str(operation.id), kind=operation.kind)
             ending = self._work(operation, run)
-            with self._server.sessions() as session:
-                kept = self._settle(session, operation, run.fence, ending)
-                settle.end_run(session, run.id, run_state(ending))
-                session.commit()
+            kept = self._server.record(lambda session: self._end(session, operation, run, ending))
             how = "done" if isinstance(ending, Done) else str(ending)
             log.info("long_ended", how=how, kept=kept, duration_s=round(time.monotonic() - started, 3))
+
+    def _end(self, session: Session, operation: Operation, run: Run, ending: Done | Failure | Stopped) -> bool:
+        kept = self._settle(session, operation, run.fence, ending)
+        if not kept:
+            settle.refund(session, operation.id, run.fence)
+        settle.end_run(session, run.id, run_state(ending))
+        return kept
 
     def _work(self, operation: Operation, run: Run) -> Done | Failure | Stopped:
         """What came of the operation's function."""

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from webapp.models import Operation, Run
 from webapp.models.operations import is_due
 from webapp.services import doorbell
-from webapp.worker import settle
+from webapp.worker import reaper, settle
 from webapp.worker.claim import ABSORB, is_held, load, mark_running, next_fence
 
 SILENT = text("""
@@ -27,11 +27,15 @@ SILENT = text("""
 """)
 
 
-def claim(session: Session, operation_id: uuid.UUID, worker: str) -> tuple[Operation, Run] | None:
-    """The operation with its new run, or None when it is not due. The caller commits.
+def claim(
+    session: Session, operation_id: uuid.UUID, worker: str, job_id: int | None = None
+) -> tuple[Operation, Run] | None:
+    """The operation with its new run, or None when it is not due, or the doorbell *job_id* lost. The caller commits.
 
     Found `running`, its worker has died: it is taken over, unless it was to be cancelled or has killed too many.
     """
+    if job_id is not None and not reaper.holds(session, job_id):
+        return None
     session.execute(ABSORB, {"lock": doorbell.long_lock(operation_id)})
     query = select(Operation).where(Operation.id == operation_id, Operation.lane == "long", is_due())
     operation = session.scalar(query.with_for_update(of=Operation))
