@@ -27,6 +27,8 @@ TCP: dict[str, Any] = {
 # How a lost connection, a full pool or a database that is away shows itself.
 AWAY = (DBAPIError, PoolTimeout)
 
+LOCK_TIMEOUT = "2s"
+BOUND_WAIT = text("SELECT set_config('lock_timeout', :timeout, true)")
 TRANSACTION = text("SELECT CAST(pg_current_xact_id_if_assigned() AS text)")
 STATUS = text("SELECT pg_xact_status(CAST(:number AS xid8))")
 
@@ -185,6 +187,17 @@ def _impatient(ping: Callable[[Any], bool]) -> Callable[[Any], bool]:
             dbapi_connection.patience_s = usual
 
     return ask
+
+
+def bound_wait(session: Session) -> None:
+    """From now on the transaction waits for no row longer than LOCK_TIMEOUT: a pooled connection waits with it."""
+    session.execute(BOUND_WAIT, {"timeout": LOCK_TIMEOUT})
+
+
+def give_back(session: Session) -> None:
+    """End a transaction that has changed nothing yet, and give its connection back, before slow work without it."""
+    if not (session.new or session.dirty or session.deleted):
+        session.commit()
 
 
 def make_sessions(engine: Engine) -> sessionmaker[Session]:

@@ -3,6 +3,7 @@
 import re
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, cast
@@ -17,14 +18,17 @@ from werkzeug.exceptions import HTTPException
 
 from webapp.config import Settings
 from webapp.db import AWAY, CommitLost, is_away, is_refusal
+from webapp.permits import Shares
 from webapp.services import guards
 from webapp.services.actors import Actor
-from webapp.services.errors import ServiceError, Unauthorized
+from webapp.services.errors import ServiceError, TooManyAtOnce, Unauthorized
 from webapp.services.notices import Notices
 
 log = structlog.get_logger()
 API_PREFIX = "/api/"
 WEBHOOKS_PREFIX = "/webhooks/"
+SHARES = Shares(4)
+SHARE_PATIENCE_S = 4.0
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 UNREACHABLE = "The control database cannot be reached just now. Try again."
@@ -56,8 +60,25 @@ def resources() -> Resources:
 def current_session() -> Session:
     """The request's database session; what is not committed by the route is rolled back at its end."""
     if "session" not in g:
+        take_share()
         g.session = resources().sessions()
     return cast(Session, g.session)
+
+
+def take_share() -> None:
+    """Let no user have more than their share of the process's connections; the others wait here, without one.
+
+    Where requests of one user wait for each other in the database, those of everybody else go on.
+    Raises TooManyAtOnce.
+    """
+    user = g.actor.user if "actor" in g else None
+    if user is None or "share" in g:
+        return
+    share = ExitStack()
+    if share.enter_context(SHARES.of(user.id, SHARE_PATIENCE_S)) is None:
+        share.close()
+        raise TooManyAtOnce("Too many of your requests are under way at once. Try again in a moment.")
+    g.share = share
 
 
 def release_session() -> None:
@@ -68,11 +89,15 @@ def release_session() -> None:
     if "session" not in g:
         return
     session = g.pop("session")
+    share = g.pop("share", None)
     g.saved = may_have_saved() or bool(session.info.get("committed"))
     try:
         session.close()
     except AWAY as error:
         log.warning("session_not_closed", error=type(error).__name__)
+    finally:
+        if share is not None:
+            share.close()
 
 
 def may_have_saved() -> bool:
@@ -186,6 +211,8 @@ def _service_error(error: ServiceError) -> Response:
     more: dict[str, Any] = {"errors": error.errors} if is_api() else {}
     if error.status == 401 and is_api():
         more["headers"] = {"WWW-Authenticate": 'Bearer realm="dbhost"'}
+    if isinstance(error, TooManyAtOnce):
+        more["headers"] = {"Retry-After": "1"}
     return error_response(error.status, error.code, error.title, str(error), **more)
 
 
@@ -199,12 +226,23 @@ def _http_error(error: HTTPException) -> Response:
 
 def _database_error(error: DBAPIError | PoolTimeout | CommitLost) -> Response:
     """The control database is away. Whether anything was changed is said only where it is known."""
-    if isinstance(error, DBAPIError) and not is_away(error) and not is_refusal(error):
+    if is_refusal(error):
+        return _busy(error)
+    if isinstance(error, DBAPIError) and not is_away(error):
         return _unexpected(error)
     log.error("control_database_unavailable", request_id=g.get("request_id"), error=type(error).__name__)
     detail = MAY_HAVE_SAVED if may_have_saved() else NOTHING_SAVED if request.method in CHANGING else UNREACHABLE
     release_session()
     return error_response(503, "SERVICE_UNAVAILABLE", "Service unavailable", detail, headers={"Retry-After": "5"})
+
+
+def _busy(error: Exception) -> Response:
+    """A statement waited too long for what another transaction holds."""
+    log.warning("lock_not_had", request_id=g.get("request_id"), path=request.path, error=type(error).__name__)
+    changed = MAY_HAVE_SAVED if may_have_saved() else "Nothing was changed; try again."
+    detail = f"Another change of the same thing is under way and takes its time. {changed}"
+    release_session()
+    return error_response(503, "SERVICE_UNAVAILABLE", "Service unavailable", detail, headers={"Retry-After": "1"})
 
 
 def _unexpected(error: Exception) -> Response:

@@ -1,7 +1,7 @@
 """Permits of bounded semaphores, which come back however the work ends: the only place that takes one."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 
 
@@ -31,9 +31,9 @@ class Permit:
 
 
 @contextmanager
-def permit(slots: threading.BoundedSemaphore) -> Iterator[Permit | None]:
-    """One permit for the block, or None when all are taken."""
-    if not slots.acquire(blocking=False):
+def permit(slots: threading.BoundedSemaphore, patience_s: float = 0) -> Iterator[Permit | None]:
+    """One permit for the block, or None when all are taken and none comes back within *patience_s*."""
+    if not slots.acquire(timeout=patience_s):
         yield None
         return
     taken = Permit(slots)
@@ -42,6 +42,30 @@ def permit(slots: threading.BoundedSemaphore) -> Iterator[Permit | None]:
     finally:
         if not taken.is_handed_over:
             slots.release()
+
+
+class Shares:
+    """At most *each* permits for everybody who asks, as long as somebody holds one."""
+
+    def __init__(self, each: int) -> None:
+        self._each = each
+        self._lock = threading.Lock()
+        self._slots: dict[Hashable, tuple[threading.BoundedSemaphore, list[None]]] = {}
+
+    @contextmanager
+    def of(self, who: Hashable, patience_s: float) -> Iterator[Permit | None]:
+        """A permit of *who* for the block, or None when their others keep all of them for *patience_s*."""
+        with self._lock:
+            slots, asking = self._slots.setdefault(who, (threading.BoundedSemaphore(self._each), []))
+            asking.append(None)
+        try:
+            with permit(slots, patience_s) as taken:
+                yield taken
+        finally:
+            with self._lock:
+                asking.pop()
+                if not asking:
+                    del self._slots[who]
 
 
 def wait_for_all(slots: threading.BoundedSemaphore, count: int) -> None:

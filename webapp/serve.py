@@ -27,15 +27,14 @@ class WebServer(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         return app
 
 
-def main() -> None:
-    """Serve until stopped. Each thread may hold a waiting API call or an event stream."""
-    log.configure()
-    options = {
-        "bind": f"{settings().web_host}:{settings().web_port}",
-        "worker_class": "gthread",
+def options(host: str, port: int) -> dict[str, Any]:
+    """gunicorn's options. Each thread may hold a waiting API call or an event stream."""
+    return {
+        "bind": f"{host}:{port}",
+        "worker_class": "webapp.patient_worker.PatientWorker",
         "workers": settings().web_processes,
         "threads": settings().web_threads,
-        "worker_connections": 2000,
+        "worker_connections": 4000,
         "timeout": 60,
         "graceful_timeout": 5,
         "keepalive": 5,
@@ -44,7 +43,12 @@ def main() -> None:
         "accesslog": None,
         "control_socket_disable": True,
     }
-    WebServer(options).run()
+
+
+def main() -> None:
+    """Serve until stopped."""
+    log.configure()
+    WebServer(options(settings().web_host, settings().web_port)).run()
 
 
 if __name__ == "__main__":

@@ -189,7 +189,7 @@ def test_an_outage_takes_no_thread_for_good(
     monkeypatch.setattr(couriers.log, "warning", lambda *_words, **fields: failures.append(fields))
     add(session, alice, receiver.url())
     with Relay(cluster.folder) as relay:
-        courier = start(relay.url(control_url))
+        start(relay.url(control_url))
         relay.cut()
         until(session, lambda: len(failures) > 3 * couriers.AT_ONCE)
         relay.open()
@@ -198,4 +198,3 @@ def test_an_outage_takes_no_thread_for_good(
         session.commit()
         receiver.wait(1)
         until(session, lambda: session.scalar(select(QueuedMail.id)) is None)
-        courier.close()

@@ -8,7 +8,7 @@ from flask_openapi.models.tag import Tag
 from sqlalchemy.orm import Session
 
 from webapp import uploads
-from webapp.http import CHANGING, current_session, is_api, nothing_saved_yet, resources
+from webapp.http import CHANGING, current_session, is_api, nothing_saved_yet, resources, take_share
 from webapp.limits import client_address, count
 from webapp.models import ApiKey
 from webapp.services import api_keys, plans
@@ -40,6 +40,7 @@ def require_key() -> None:
     plans.require_api(api_key.user)
     g.actor = Actor("api_key", api_key.user, api_key, request.remote_addr, g.request_id)
     nothing_saved_yet()
+    take_share()
     if changing and not uploads.is_upload():
         _take_body()
 

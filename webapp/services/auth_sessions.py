@@ -10,6 +10,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from webapp.config import settings
+from webapp.db import give_back
 from webapp.models import AuthSession, User
 from webapp.services import audit, users
 from webapp.services.actors import Actor
@@ -32,6 +33,7 @@ def check_password(session: Session, email: str, password: str) -> User:
     """The active user with this password. Raises SignInFailed, always with the same words and in the same time."""
     mark_authorized()
     user = users.by_email(session, email)
+    give_back(session)
     if not matches(user.password_hash if user else None, password) or user is None or user.state != "active":
         raise SignInFailed("The e-mail or the password is wrong.")
     return user

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from webapp.config import settings
+from webapp.db import bound_wait
 from webapp.models import Database, Host, Operation
 from webapp.models.databases import GENERATIONS
 from webapp.services import access, audit, copies, hosts, operations, plans, users
@@ -68,12 +69,13 @@ def add_database(session: Session, actor: Actor, spec: DatabaseSpec) -> Database
     name = check_name(spec.name) if spec.name is not None else derive_name(display_name)
     if actor.user is None:
         raise Unauthorized("Only a user can own a database.")
+    database_id = uuid.uuid4()
+    secret = new_secret(session, database_id)
     owner = users.lock(session, actor.user.id)
     plans.require_room(session, owner)
-    database_id = uuid.uuid4()
     host = hosts.place(session, copies.none_on_host(name, database_id))
     database = Database(id=database_id, name=name, display_name=display_name, owner=owner, host=host)
-    set_new_password(session, database)
+    database.verifier, database.password_encrypted = secret
     try:
         with session.begin_nested():
             session.add(database)
@@ -192,6 +194,7 @@ def tls_options(host: Host) -> dict[str, str]:
 
 def lock(session: Session, database: Database) -> None:
     """Hold the database's row until the transaction ends, and see it as it is now."""
+    bound_wait(session)
     session.refresh(database, with_for_update={"of": Database})
 
 
@@ -211,6 +214,7 @@ def queue_change(
 
     *params* go with the operation, *details* with the event. Raises DatabaseNotActive or OperationInProgress.
     """
+    secret = new_secret(session, database.id) if new_password else None
     lock(session, database)
     if database.deleted_at is not None or (database.desired_state == "absent" and kind != "database.delete"):
         raise DatabaseNotActive("This database is being deleted.")
@@ -221,8 +225,8 @@ def queue_change(
     previous = {"previous_state": database.desired_state, "previous_status": database.status}
     if desired_state is not None:
         database.desired_state = desired_state
-    if new_password:
-        set_new_password(session, database)
+    if secret is not None:
+        database.verifier, database.password_encrypted = secret
     database.generation = session.scalars(select(GENERATIONS.next_value())).one()
     operation = operations.enqueue(session, kind, database, actor, previous | (params or {}), lane=lane)
     audit.record(session, actor, kind, database.name, database=database, operation=operation, details=details)
@@ -237,9 +241,13 @@ def require_unprotected(database: Database) -> None:
 
 def set_new_password(session: Session, database: Database) -> None:
     """Give the database a random password; the host knows it once an operation has carried its verifier there."""
+    database.verifier, database.password_encrypted = new_secret(session, database.id)
+
+
+def new_secret(session: Session, database_id: uuid.UUID) -> tuple[str, bytes]:
+    """The verifier and the encrypted text of a random password: made before a row is locked, since it takes a while."""
     password = secrets.token_urlsafe(24)
-    database.verifier = scram_verifier(session, password)
-    database.password_encrypted = vault().encrypt(password, str(database.id))
+    return scram_verifier(session, password), vault().encrypt(password, str(database_id))
 
 
 def _require_status(database: Database, *statuses: str) -> None:

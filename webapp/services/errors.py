@@ -29,6 +29,12 @@ class Unauthorized(ServiceError):
     code, status, title = "UNAUTHORIZED", 401, "Unauthorized"
 
 
+class TooManyAtOnce(ServiceError):
+    """A user's own requests wait for each other: the process keeps its connections for everybody."""
+
+    code, status, title = "RATE_LIMITED", 429, "Too many requests"
+
+
 class SignInFailed(Unauthorized):
     """E-mail and password do not match, or the user is banned: not to be told apart."""
 

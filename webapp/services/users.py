@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from webapp.config import settings
+from webapp.db import bound_wait, give_back
 from webapp.models import User
 from webapp.services import audit, plans
 from webapp.services.actors import Actor
@@ -48,6 +49,7 @@ def by_email(session: Session, email: str) -> User | None:
 
 def lock(session: Session, user_id: uuid.UUID) -> User:
     """The user's row, locked until the transaction ends: two requests at a limit take turns."""
+    bound_wait(session)
     query = select(User).where(User.id == user_id).with_for_update().execution_options(populate_existing=True)
     return session.scalars(query).one()
 
@@ -92,6 +94,7 @@ def change_password(session: Session, actor: Actor, user: User, current: str, ne
 
     Raises SignInFailed when the current one is wrong.
     """
+    give_back(session)
     if user.password_hash is not None and not matches(user.password_hash, current):
         raise SignInFailed("The current password is wrong.")
     set_password(user, new)

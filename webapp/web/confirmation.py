@@ -4,6 +4,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
+from webapp.db import give_back
 from webapp.http import current_actor, current_session, resources
 from webapp.limits import count_failure, refuse_past, sign_in_limit
 from webapp.services import auth_sessions, guards, identities, second_factors
@@ -31,6 +32,7 @@ def confirm() -> Response | tuple[str, int]:
     """Note that the person is there, and go back to where the change is made."""
     user, next_address = current_user.user, request.form.get("next", "")
     refuse_past(user.email)
+    give_back(current_session())
     if not matches(user.password_hash, request.form.get("password", "")):
         count_failure(user.email)
         return _page(next_address, problem="The password is wrong."), 401

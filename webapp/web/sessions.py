@@ -8,7 +8,7 @@ from flask import session as form_cookie
 from flask_login import LoginManager, UserMixin, current_user
 from werkzeug.wrappers import Response as BaseResponse
 
-from webapp.http import current_session, resources
+from webapp.http import current_session, resources, take_share
 from webapp.models import AuthSession
 from webapp.services import auth_sessions
 from webapp.services.actors import Actor
@@ -54,6 +54,7 @@ def require_visitor() -> BaseResponse | None:
         return _to_sign_in()
     where = {"ip": request.remote_addr, "request_id": g.request_id}
     g.actor = Actor("user", current_user.user, viewer=current_user.viewer, **where)
+    take_share()
     if current_user.viewer is not None and request.method not in ("GET", "HEAD"):
         raise NotAllowed("You are only looking. Stop viewing as this user to change something.")
     return None
