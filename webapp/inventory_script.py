@@ -62,6 +62,7 @@ def add_embedded(made: dict[str, Any], host: Host, stack: Stack) -> None:
         "dbhost_socket_dir": str(stack.socket_dir),
         "postgres_port": stack.postgres_port,
         "pgbouncer_port": stack.pgbouncer_port,
+        "pgbouncer_direct_port": stack.direct_port,
         "pgbouncer_public_host": stack.public_host,
     }
     for group in (inventory.GROUP, "control_plane", inventory.region_group(host.region)):

@@ -82,12 +82,18 @@ options:
         default: 40
       pool_size:
         description:
-          - Server connections that PgBouncer opens at most for this database.
+          - Server connections that PgBouncer opens at most for this database at the pooled door, for all its users.
           - M(tenant_databases) looks at nothing that is PgBouncer's.
         type: int
-        default: 20
+        default: 25
+      direct_pool_size:
+        description:
+          - Sessions that are open at once at the direct door, where each has a server connection of its own.
+          - What is left of O(databases[].connection_limit) beside both is for dumps and restores.
+        type: int
+        default: 10
       pool_mode:
-        description: How long a client of PgBouncer keeps a server connection.
+        description: How long a client of the pooled door keeps a server connection.
         type: str
         choices: [transaction, session]
         default: transaction

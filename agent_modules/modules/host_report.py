@@ -32,6 +32,9 @@ options:
     description: Port of PgBouncer, at which the certificate is looked at too.
     type: int
     default: 6432
+  pgbouncer_direct_port:
+    description: Port of PgBouncer's direct door. By default there is none to look at.
+    type: int
   pgbouncer_figures_command:
     description: Command that prints PgBouncer's figures as JSON, where its console is closed to whoever runs this.
     type: list
@@ -82,11 +85,13 @@ report:
     certificate_expires_at: "2027-01-01T00:00:00Z"
     postgres: {version: "18.0", max_connections: 400, connections: 9, started_at: "2026-11-01T00:00:00Z"}
     pgbouncer: {version: 1.24.1, max_clients: 4000, clients_active: 1, clients_waiting: 0, longest_wait_s: 0}
+    pgbouncer_direct: {version: 1.24.1, max_clients: 160, clients_active: 1, clients_waiting: 0, longest_wait_s: 0}
     databases:
       - name: shop-a1b2c3
         size_bytes: 7500000
         clients_active: 1
         clients_waiting: 0
+        direct_clients: 1
         last_connection_at: "2026-11-24T09:00:00Z"
         transactions: 12
         server_connections: 1
@@ -114,6 +119,7 @@ OPTIONS = {
     "wal_dir": {"type": "path"},
     "pgbouncer_socket_dir": {"type": "path", "required": True},
     "pgbouncer_port": {"type": "int", "default": 6432},
+    "pgbouncer_direct_port": {"type": "int"},
     "pgbouncer_figures_command": {"type": "list", "elements": "str", "default": []},
     "certificate_problem_file": {"type": "path"},
     "certificate_files": {"type": "list", "elements": "path", "default": []},
@@ -134,6 +140,7 @@ def main() -> None:
         wal_dir=given["wal_dir"] or given["data_dir"],
         pgbouncer_socket_dir=given["pgbouncer_socket_dir"],
         pgbouncer_port=given["pgbouncer_port"],
+        pgbouncer_direct_port=given["pgbouncer_direct_port"],
         pgbouncer_figures_command=given["pgbouncer_figures_command"],
         certificate_problem_file=given["certificate_problem_file"],
         certificate_files=given["certificate_files"],

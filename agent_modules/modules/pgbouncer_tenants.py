@@ -38,7 +38,9 @@ options:
       - Without it they are read over TLS at 127.0.0.1, which fails for databases whose networks leave that out.
     type: path
   listeners:
-    description: PgBouncer's processes. Without any there is one, at O(port).
+    description:
+      - PgBouncer's processes. Without any there is one, at O(port).
+      - Of those after the first, one without its O(listeners[].ini) is left out, and each database's notes say so.
     type: list
     elements: dict
     suboptions:
@@ -58,6 +60,13 @@ options:
         description: Its port.
         type: int
         required: true
+      kind:
+        description:
+          - V(pooled) shares O(databases[].pool_size) server connections in O(databases[].pool_mode).
+          - V(direct) gives each client a server connection of its own, O(databases[].direct_pool_size) of them.
+        type: str
+        choices: [pooled, direct]
+        default: pooled
       serves:
         description: Which databases it lets clients into. V(tenants) leaves out the control plane's own.
         type: str

@@ -14,6 +14,7 @@ from webapp.embedded.environment import Stack, StackError
 def test_the_defaults_are_the_documented_ones(tmp_path: Path) -> None:
     stack = environment.load({"DBHOST_HOME": str(tmp_path)})
     assert (stack.web_port, stack.pgbouncer_port, stack.postgres_port) == (8000, 6432, 5433)
+    assert stack.direct_port == 6433
     assert (stack.public_host, stack.url) == ("127.0.0.1", "http://127.0.0.1:8000")
 
 
@@ -36,6 +37,15 @@ def test_a_port_that_is_none_is_refused_by_name(tmp_path: Path, text: str) -> No
 def test_two_programs_on_one_port_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StackError, match="three different ports"):
         environment.load({"DBHOST_HOME": str(tmp_path), "DBHOST_WEB_PORT": "6432"})
+
+
+@pytest.mark.parametrize("taken", [{}, {"DBHOST_POSTGRES_PORT": "7001"}, {"DBHOST_WEB_PORT": "7001"}])
+def test_the_direct_door_is_at_the_next_port_unless_said(tmp_path: Path, taken: dict[str, str]) -> None:
+    asked = {"DBHOST_HOME": str(tmp_path), "DBHOST_PGBOUNCER_PORT": "7000", **taken}
+    assert environment.load(asked).direct_port == (7002 if taken else 7001)
+    assert environment.load({**asked, "DBHOST_PGBOUNCER_DIRECT_PORT": "7009"}).direct_port == 7009
+    with pytest.raises(StackError, match="DBHOST_PGBOUNCER_DIRECT_PORT must be another"):
+        environment.load({**asked, "DBHOST_PGBOUNCER_DIRECT_PORT": "7000"})
 
 
 def test_a_damaged_record_counts_as_none(stack: Stack) -> None:

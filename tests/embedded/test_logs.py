@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from webapp.embedded import logs, ports
+from webapp.embedded import layout, logs, ports
 from webapp.embedded.environment import Stack, StackError
 
 
@@ -35,3 +35,16 @@ def test_a_port_that_is_taken_is_named_with_its_variable(stack: Stack) -> None:
         with pytest.raises(StackError, match=f"{busy.web_port}.*DBHOST_WEB_PORT"):
             ports.require_free(busy, frozenset({"pgbouncer", "postgres"}))
         ports.require_free(busy, frozenset({"web", "pgbouncer", "postgres"}))
+
+
+def test_a_port_of_the_direct_door_that_nobody_chose_is_a_free_one(stack: Stack) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        number = taken.getsockname()[1]
+        busy = replace(stack, direct_port=number)
+        assert ports.with_free_direct_port(busy, {}).direct_port > number
+        chosen = {"DBHOST_PGBOUNCER_DIRECT_PORT": str(number)}
+        assert ports.with_free_direct_port(busy, chosen).direct_port == number
+        layout.record_settings(busy)
+        assert ports.with_free_direct_port(busy, {}).direct_port == number

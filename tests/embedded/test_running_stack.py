@@ -23,7 +23,7 @@ def running() -> Iterator[Stack]:
 
 
 def test_a_taken_port_is_named_and_nothing_is_started(running: Stack) -> None:
-    other = Stack(running.home.parent / "other", [running.ports[0], *free_ports(2)])
+    other = Stack(running.home.parent / "other", [running.ports[0], *free_ports(3)])
     try:
         refused = other.dbhost("up", "--detach", check=False)
         assert refused.returncode == 1

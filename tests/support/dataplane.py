@@ -44,7 +44,7 @@ class DataPlane:
         self.folder = Path(tempfile.mkdtemp(prefix="dbhost-dp-", dir=fast_folder()))
         self.user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         self.dump_user = "daemon" if os.geteuid() == 0 else self.user
-        self.postgres_port, self.pgbouncer_port = free_ports(2)
+        self.postgres_port, self.pgbouncer_port, self.direct_port = free_ports(3)
         self.state_dir, self.config_dir = self.folder / "host", self.folder / "pgbouncer"
         self.socket_dir, self.console_dir = self.folder / "run", self.folder / "console"
         self.data_dir, self.ca = self.folder / "data", self.folder / "ca.crt"
@@ -85,14 +85,16 @@ class DataPlane:
             host=str(self.socket_dir), port=self.postgres_port, user=role, dbname=database, autocommit=True
         )
 
-    def url(self, name: str, password: str, database: str | None = None) -> str:
-        """The connection string that a tenant gets: PgBouncer, TLS verified."""
-        where = f"127.0.0.1:{self.pgbouncer_port}/{database or name}"
+    def url(self, name: str, password: str, database: str | None = None, port: int | None = None) -> str:
+        """The connection string that a tenant gets: PgBouncer, TLS verified, the pooled door unless *port* is said."""
+        where = f"127.0.0.1:{port or self.pgbouncer_port}/{database or name}"
         return f"postgresql://{name}:{password}@{where}?sslmode=verify-full&sslrootcert={self.ca}&connect_timeout=5"
 
-    def connect(self, name: str, password: str, database: str | None = None) -> psycopg.Connection:
+    def connect(
+        self, name: str, password: str, database: str | None = None, *, port: int | None = None
+    ) -> psycopg.Connection:
         """A tenant's own connection, as its program would make it."""
-        return psycopg.connect(self.url(name, password, database), autocommit=True)
+        return psycopg.connect(self.url(name, password, database, port), autocommit=True)
 
     def direct(self, name: str, password: str, database: str | None = None) -> psycopg.Connection:
         """A tenant's connection past PgBouncer, as somebody on the host might try."""
@@ -112,6 +114,7 @@ class DataPlane:
             "pgbouncer_socket_dir": str(self.console_dir),
             "pgbouncer_executable": pgbouncer_executable(),
             "pgbouncer_port": self.pgbouncer_port,
+            "pgbouncer_direct_port": self.direct_port,
             "pgbouncer_tls_cert_file": str(self.ca),
             "pgbouncer_tls_key_file": str(self.folder / "server.key"),
             "postgres_data_dir": str(self.data_dir),
@@ -152,7 +155,8 @@ class DataPlane:
     def listeners(self, role: str = "pgbouncer_tenants") -> list[dict[str, Any]]:
         """PgBouncer's processes as *role* lists them."""
         defaults = yaml.safe_load((CHECKOUT / "roles" / role / "defaults/main.yml").read_text())
-        values = defaults | self.variables() | {"dbhost_service_manager": "supervisor"}
+        of_supervisor = {"dbhost_service_manager": "supervisor", "pgbouncer_tenants_reload_command": []}
+        values = defaults | self.variables() | of_supervisor
         return [resolved(listener, values) for listener in defaults[f"{role}_listeners"]]
 
     def _options(self) -> dict[str, Any]:

@@ -36,18 +36,19 @@ class Stack:
     """One running installation, driven from outside by its command and its API alone."""
 
     home: Path
-    ports: list[int] = field(default_factory=lambda: free_ports(3))
+    ports: list[int] = field(default_factory=lambda: free_ports(4))
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def env(self) -> dict[str, str]:
-        web, pgbouncer, postgres = self.ports
+        web, pgbouncer, postgres, direct = self.ports
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("DBHOST_", "DATABASE_URL"))}
         return kept | {
             "DBHOST_HOME": str(self.home),
             "DBHOST_WEB_PORT": str(web),
             "DBHOST_PGBOUNCER_PORT": str(pgbouncer),
             "DBHOST_POSTGRES_PORT": str(postgres),
+            "DBHOST_PGBOUNCER_DIRECT_PORT": str(direct),
             "DBHOST_CHANGE_RATE": "5000 per minute",
             "DBHOST_READ_RATE": "50000 per minute",
             "DBHOST_ADMIN_PASSWORD": PASSWORD,

@@ -37,8 +37,8 @@ def given(tmp_path: Path) -> argparse.Namespace:
         folder=tmp_path / "served",
         name=NAME,
         owner="pgbouncer",
-        unit="dbhost-no-such.service",
-        port=1,
+        unit=["dbhost-no-such.service"],
+        port=[1],
     )
 
 

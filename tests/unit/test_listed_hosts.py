@@ -26,7 +26,13 @@ def listed(own: dict[str, Any], authority: str = "", runs_on: str = "db1") -> di
 
 
 def test_a_host_is_listed_as_clients_reach_it() -> None:
-    assert listed({}) == {"name": "db1", "address": "db1.example.net", "port": 6432, "tls_root": ""}
+    assert listed({}) == {
+        "name": "db1",
+        "address": "db1.example.net",
+        "port": 6432,
+        "direct_port": 6433,
+        "tls_root": "",
+    }
     assert listed({"pgbouncer_port": "7432"})["port"] == 7432
 
 

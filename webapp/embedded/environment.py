@@ -18,6 +18,7 @@ from click import ClickException
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PORTS = {"DBHOST_WEB_PORT": 8000, "DBHOST_PGBOUNCER_PORT": 6432, "DBHOST_POSTGRES_PORT": 5433}
+DIRECT_PORT = "DBHOST_PGBOUNCER_DIRECT_PORT"
 CONTROL_DATABASE = "dbhost-control"
 # What a person may set for the web process and the worker; everything else of the caller's environment stays outside.
 PASSED_ON = ("DBHOST_", "STRIPE_", "SMTP_", "S3_", "AWS_", "SENTRY_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -37,6 +38,7 @@ class Stack:
     home: Path
     web_port: int
     pgbouncer_port: int
+    direct_port: int
     postgres_port: int
     public_host: str
     web_host: str
@@ -81,6 +83,7 @@ class Stack:
         return {
             "DBHOST_WEB_PORT": str(self.web_port),
             "DBHOST_PGBOUNCER_PORT": str(self.pgbouncer_port),
+            DIRECT_PORT: str(self.direct_port),
             "DBHOST_POSTGRES_PORT": str(self.postgres_port),
             "DBHOST_PUBLIC_HOST": self.public_host,
             "DBHOST_WEB_HOST": self.web_host,
@@ -114,6 +117,9 @@ def load(environ: Mapping[str, str]) -> Stack:
     ports = {name: port(values, name) for name in PORTS}
     if len(set(ports.values())) < len(ports):
         raise StackError(f"{', '.join(ports)} must be three different ports.")
+    ports[DIRECT_PORT] = port({DIRECT_PORT: str(next_port(ports)), **values}, DIRECT_PORT)
+    if len(set(ports.values())) < len(ports):
+        raise StackError(f"{DIRECT_PORT} must be another port than {', '.join(PORTS)}.")
     as_root = os.geteuid() == 0
     me = user_name(os.geteuid())
     public_host = values.get("DBHOST_PUBLIC_HOST", "127.0.0.1")
@@ -121,6 +127,7 @@ def load(environ: Mapping[str, str]) -> Stack:
         home=home,
         web_port=ports["DBHOST_WEB_PORT"],
         pgbouncer_port=ports["DBHOST_PGBOUNCER_PORT"],
+        direct_port=ports[DIRECT_PORT],
         postgres_port=ports["DBHOST_POSTGRES_PORT"],
         public_host=public_host,
         web_host=values.get("DBHOST_WEB_HOST", "127.0.0.1"),
@@ -149,10 +156,16 @@ def require_owner(home: Path) -> None:
 
 
 def port(values: Mapping[str, str], name: str) -> int:
-    text = values.get(name, str(PORTS[name]))
+    text = values[name] if name in values else str(PORTS[name])
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise StackError(f"{name}={text!r} is no port number.")
     return int(text)
+
+
+def next_port(ports: Mapping[str, int]) -> int:
+    """The first port after the pooled door's that is none of *ports*: with the defaults 6433."""
+    first = ports["DBHOST_PGBOUNCER_PORT"] + 1
+    return next(number for number in range(first, first + len(ports) + 1) if number not in ports.values())
 
 
 def user_name(uid: int) -> str:
@@ -195,6 +208,7 @@ def playbook_environment(stack: Stack) -> dict[str, str]:
         "DBHOST_SOCKET_DIR": str(stack.socket_dir),
         "DBHOST_POSTGRES_PORT": str(stack.postgres_port),
         "DBHOST_PGBOUNCER_PORT": str(stack.pgbouncer_port),
+        DIRECT_PORT: str(stack.direct_port),
         "DBHOST_POSTGRES_BIN": str(postgres_bin()),
         "DBHOST_PGBOUNCER_BIN": str(stack.pgbouncer_executable),
         "DBHOST_POSTGRES_USER": stack.postgres_user,

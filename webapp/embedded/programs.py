@@ -25,6 +25,8 @@ from webapp.embedded.environment import (
 # Found in the environment of each process of a stack; how `down` knows them when the supervisor is gone.
 MARK = "DBHOST_SUPERVISED_HOME"
 FILE_LIMIT = 16384
+# As the listeners of role pgbouncer: each program with the name of its configuration file.
+POOLERS = {"pgbouncer": "pgbouncer.ini", "pgbouncer-direct": "direct.ini"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Program:
 
 def names(stack: Stack) -> list[str]:
     """The programs that a running stack has, in the order in which they start."""
-    return ["postgres", "pgbouncer", *(["dumps"] if stack.as_root else []), "web", "worker"]
+    return ["postgres", *POOLERS, *(["dumps"] if stack.as_root else []), "web", "worker"]
 
 
 def dumps(stack: Stack) -> Program:
@@ -53,20 +55,22 @@ def dumps(stack: Stack) -> Program:
     return Program("dumps", command, stack.dump_user, Path("/"), "TERM", 10)
 
 
+def pooler(stack: Stack, name: str, ini: str) -> Program:
+    """One PgBouncer. SIGTERM means another thing before PgBouncer 1.23 than after; SIGINT and SIGQUIT do not."""
+    folder = stack.home / "pgbouncer"
+    # SIGINT would wait for the clients: a session at the direct door stays as long as it likes.
+    stop_signal = "INT" if name == "pgbouncer" else "QUIT"
+    return Program(
+        name, [str(stack.pgbouncer_executable), str(folder / ini)], stack.agent_user, folder, stop_signal, 10
+    )
+
+
 def programs(stack: Stack, environ: Mapping[str, str]) -> list[Program]:
     python = sys.executable
-    data, pgbouncer = stack.home / "postgres" / "data", stack.home / "pgbouncer"
+    data = stack.home / "postgres" / "data"
     return [
         Program("postgres", [str(postgres_bin() / "postgres"), "-D", str(data)], stack.postgres_user, data, "INT", 60),
-        # SIGTERM means another thing before PgBouncer 1.23 than after; SIGINT does not.
-        Program(
-            "pgbouncer",
-            [str(stack.pgbouncer_executable), str(pgbouncer / "pgbouncer.ini")],
-            stack.agent_user,
-            pgbouncer,
-            "INT",
-            10,
-        ),
+        *(pooler(stack, name, ini) for name, ini in POOLERS.items()),
         Program(
             "web", [python, "-m", "webapp.serve"], stack.web_user, CHECKOUT, "TERM", 15, web_environment(stack, environ)
         ),

@@ -14,7 +14,7 @@ def status(stack: Stack) -> dict[str, Any]:
     known = {info["name"]: info for info in supervisor.processes(stack)}
     return {
         "url": stack.url,
-        "pgbouncer": {"host": stack.public_host, "port": stack.pgbouncer_port},
+        "pgbouncer": {"host": stack.public_host, "port": stack.pgbouncer_port, "directPort": stack.direct_port},
         "processes": [process(name, known.get(name)) for name in programs.names(stack)],
         "hosts": hosts.status(stack),
     }
@@ -31,6 +31,8 @@ def is_up(told: dict[str, Any]) -> bool:
 
 
 def text(told: dict[str, Any]) -> str:
-    rows = [f"  {row['name']:<10} {row['state']:<9} {row['pid'] or ''}".rstrip() for row in told["processes"]]
-    rows += [f"  {row['name']:<10} {row['state']:<9} {row['address']}" for row in told["hosts"]]
-    return "\n".join([f"{told['url']}   PgBouncer {told['pgbouncer']['host']}:{told['pgbouncer']['port']}", *rows])
+    rows = [f"  {row['name']:<16} {row['state']:<9} {row['pid'] or ''}".rstrip() for row in told["processes"]]
+    rows += [f"  {row['name']:<16} {row['state']:<9} {row['address']}" for row in told["hosts"]]
+    pooler = told["pgbouncer"]
+    where = f"PgBouncer {pooler['host']}:{pooler['port']}, direct {pooler['directPort']}"
+    return "\n".join([f"{told['url']}   {where}", *rows])

@@ -6,11 +6,12 @@ from webapp.embedded.up import Started
 def text(started: Started) -> str:
     """The address, the first admin, and the three commands to a database."""
     password = f"  password {started.admin_password} (shown once)" if started.admin_password else ""
+    pooler = started.pgbouncer
     hosts = "".join(f"\n  host       {host['name']} at {host['address']}" for host in started.hosts)
     return f"""
 DBHost is ready: {started.url}
   admin      {started.admin_email}{password}
-  PgBouncer  {started.pgbouncer["host"]}:{started.pgbouncer["port"]}, CA certificate {started.ca_file}{hosts}
+  PgBouncer  {pooler["host"]}:{pooler["port"]}, direct {pooler["directPort"]}, CA certificate {started.ca_file}{hosts}
 
 To a database:
   ./dbhost user create you@example.org

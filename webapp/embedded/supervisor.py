@@ -15,7 +15,7 @@ from typing import Any
 from supervisor.xmlrpc import SupervisorTransport
 
 from webapp.embedded.environment import Stack, StackError, base_environment
-from webapp.embedded.programs import MARK, configuration_file
+from webapp.embedded.programs import MARK, POOLERS, configuration_file
 
 CONNECTION_ERRORS = (OSError, xmlrpc.client.ProtocolError)
 
@@ -97,7 +97,7 @@ def shut_down(stack: Stack) -> None:
     try:
         with client(stack) as supervisor:
             running = {info["name"] for info in supervisor.getAllProcessInfo() if info["pid"]}
-            for name in ("web", "worker", "dumps", "pgbouncer", "postgres"):
+            for name in ("web", "worker", "dumps", *POOLERS, "postgres"):
                 if name in running:
                     stop_program(supervisor, name)
             supervisor.shutdown()

@@ -51,7 +51,7 @@ def up(stack: Stack, environ: Mapping[str, str], progress: Progress, host_count:
 
     Hosts that were made before come back too, whatever the count.
     """
-    stack = layout.with_short_sockets(stack)
+    stack = ports.with_free_direct_port(layout.with_short_sockets(stack), environ)
     stack.home.mkdir(parents=True, exist_ok=True)
     with alone(stack, progress):
         count = max(host_count, len(hosts.known(stack)))
@@ -149,7 +149,7 @@ def start_control_plane(
         control.wait_until_ready(stack)
     return Started(
         url=stack.url,
-        pgbouncer={"host": stack.public_host, "port": stack.pgbouncer_port},
+        pgbouncer={"host": stack.public_host, "port": stack.pgbouncer_port, "directPort": stack.direct_port},
         ca_file=str(stack.ca_file),
         home=str(stack.home),
         admin_email=admin["email"],

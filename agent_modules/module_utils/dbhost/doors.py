@@ -13,7 +13,7 @@ from .tenants import TenantDatabase
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _EVERYWHERE = ("0.0.0.0/0", "::/0")
-_SETTINGS = ("verifier", "pool_size", "pool_mode", "networks", "members")
+_SETTINGS = ("verifier", "pool_size", "direct_pool_size", "pool_mode", "networks", "members")
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ def _after(before: Entry, wanted: TenantDatabase) -> Entry:
         verifier=wanted.verifier,
         tombstone=None,
         pool_size=wanted.pool_size,
+        direct_pool_size=wanted.direct_pool_size,
         pool_mode=wanted.pool_mode,
         networks=wanted.networks,
         members=_members(before, wanted),

@@ -52,6 +52,7 @@ class Host:
     wal_dir: str
     pgbouncer_socket_dir: str
     pgbouncer_port: int
+    pgbouncer_direct_port: int | None = None
     pgbouncer_figures_command: Sequence[str] = ()
     certificate_problem_file: str | None = None
     certificate_files: Sequence[str] = ()
@@ -77,6 +78,8 @@ def report(host: Host) -> dict[str, Any]:
     cluster = part("postgres", lambda: _cluster(host.cluster))
     pooler = part("pgbouncer", lambda: _pgbouncer(host))
     served = part("certificate", lambda: certificate.lifetime("127.0.0.1", host.pgbouncer_port))
+    if pooler and host.pgbouncer_direct_port and not pooler["direct"]:
+        problems.append({"part": "pgbouncer", "message": "Its direct door does not answer."})
     problems += _renewal(host.certificate_problem_file) or _on_disk(host.certificate_files)
     return {
         "sampled_at": _utc(datetime.now(UTC)),
@@ -88,6 +91,7 @@ def report(host: Host) -> dict[str, Any]:
         "certificate_expires_at": served and _utc(served[1]),
         "postgres": cluster and cluster["server"],
         "pgbouncer": pooler and pooler["server"],
+        "pgbouncer_direct": pooler and pooler["direct"],
         "databases": _merge(cluster["databases"], pooler["databases"] if pooler else {}) if cluster else None,
         "journal": part("journal", lambda: _journal(host)),
         "problems": problems,
@@ -101,17 +105,28 @@ def _cluster(cluster: postgres.Cluster) -> dict[str, Any]:
 
 
 def _pgbouncer(host: Host) -> dict[str, Any]:
-    shown = pgbouncer_console.figures(host.pgbouncer_socket_dir, host.pgbouncer_port, host.pgbouncer_figures_command)
+    """The figures of both doors; of a database those of both together, and how many clients are at the direct one."""
+    ports = [host.pgbouncer_port, *([host.pgbouncer_direct_port] if host.pgbouncer_direct_port else [])]
+    shown = pgbouncer_console.figures(host.pgbouncer_socket_dir, ports, host.pgbouncer_figures_command)
+    every = list(shown.values())
+    found = databases(*([row for one in every for row in one[topic]] for topic in ("POOLS", "CLIENTS", "STATS")))
+    direct = shown.get(host.pgbouncer_direct_port or 0)
+    for row in direct["POOLS"] if direct else ():
+        if row["database"] in found:
+            found[row["database"]]["direct_clients"] += int(row["cl_active"])
+    return {"server": _server(shown[ports[0]]), "direct": direct and _server(direct), "databases": found}
+
+
+def _server(shown: Mapping[str, Any]) -> dict[str, Any]:
     found = databases(shown["POOLS"], shown["CLIENTS"], shown["STATS"])
     settings = {row["key"]: row["value"] for row in shown["CONFIG"]}
-    server = {
+    return {
         "version": shown["version"],
         "max_clients": int(settings["max_client_conn"]),
         "clients_active": sum(row["clients_active"] for row in found.values()),
         "clients_waiting": sum(row["clients_waiting"] for row in found.values()),
         "longest_wait_s": max((int(row["maxwait"]) for row in shown["POOLS"]), default=0),
     }
-    return {"server": server, "databases": found}
 
 
 def databases(pools: Rows, clients: Rows, stats: Rows) -> dict[str, dict[str, Any]]:
@@ -119,7 +134,7 @@ def databases(pools: Rows, clients: Rows, stats: Rows) -> dict[str, dict[str, An
     found: dict[str, dict[str, Any]] = {row["database"]: _unused() for row in stats if row["database"] != "pgbouncer"}
     for row in stats:
         if row["database"] in found:
-            found[row["database"]]["transactions"] = int(row["total_xact_count"])
+            found[row["database"]]["transactions"] += int(row["total_xact_count"])
     for row in pools:
         if row["database"] in found:
             found[row["database"]]["clients_active"] += int(row["cl_active"])
@@ -137,7 +152,8 @@ def _journal(host: Host) -> dict[str, Any] | None:
 
 
 def _unused() -> dict[str, Any]:
-    return {"clients_active": 0, "clients_waiting": 0, "transactions": 0, "last_connection": None}
+    counted = ("clients_active", "clients_waiting", "direct_clients", "transactions")
+    return {**dict.fromkeys(counted, 0), "last_connection": None}
 
 
 def _merge(sizes: Rows, pooled: Mapping[str, Mapping[str, Any]]) -> Rows:

@@ -12,11 +12,13 @@ from typing import Any
 from . import names, scram
 
 SERVES = ("all", "tenants")
+POOLED, DIRECT = "pooled", "direct"
 OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},
     "ini": {"type": "str", "required": True},
     "databases_file": {"type": "str", "required": True},
     "port": {"type": "int", "required": True},
+    "kind": {"type": "str", "choices": [POOLED, DIRECT], "default": POOLED},
     "serves": {"type": "str", "choices": list(SERVES), "default": "all"},
     "pidfile": {"type": "path"},
     "reload_command": {"type": "list", "elements": "str", "default": []},
@@ -25,7 +27,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Listener:
-    """One PgBouncer process. *databases_file* is its own; access lines and secrets are the same for all of them."""
+    """One PgBouncer process. *databases_file* is its own; access lines and secrets are the same for all of them.
+
+    Its *kind* says what a client gets: a share of pooled server connections, or one that is its own for the session.
+    """
 
     name: str
     ini: str
@@ -34,6 +39,7 @@ class Listener:
     pidfile: Path | None = None
     reload_command: tuple[str, ...] = ()
     serves: str = "all"
+    kind: str = POOLED
 
     def knows(self, database: str) -> bool:
         """Whether clients of *database* may come in here."""
@@ -41,14 +47,25 @@ class Listener:
 
 
 def of_options(options: Mapping[str, Any]) -> tuple[Listener, ...]:
-    """The listeners that a module's *options* describe; without a list the one at `port`."""
+    """The listeners that a module's *options* describe; without a list the one at `port`.
+
+    Of a list only the first has to be there: a host that was set up by an older release runs no other.
+    """
     alone = {
         "name": "pooled",
         "ini": "pgbouncer.ini",
         "databases_file": "databases.ini",
         **{key: options.get(key) for key in ("port", "pidfile", "reload_command")},
     }
-    return tuple(_listener(item, options["socket_dir"]) for item in options.get("listeners") or [alone])
+    listed = [_listener(item, options["socket_dir"]) for item in options.get("listeners") or [alone]]
+    folder = Path(options["config_dir"])
+    return (listed[0], *(listener for listener in listed[1:] if (folder / listener.ini).exists()))
+
+
+def missing(options: Mapping[str, Any]) -> list[str]:
+    """The names of the listeners in *options* that this host does not run yet."""
+    there = {listener.name for listener in of_options(options)}
+    return [item["name"] for item in options.get("listeners") or [] if item["name"] not in there]
 
 
 def _listener(item: Mapping[str, Any], socket_dir: str | None) -> Listener:
@@ -61,4 +78,5 @@ def _listener(item: Mapping[str, Any], socket_dir: str | None) -> Listener:
         pidfile=Path(item["pidfile"]) if item.get("pidfile") else None,
         reload_command=tuple(item.get("reload_command") or ()),
         serves=item.get("serves") or "all",
+        kind=item.get("kind") or POOLED,
     )

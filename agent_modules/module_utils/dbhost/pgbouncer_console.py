@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
@@ -67,15 +68,26 @@ class Console:
         return said.partition("/")[0]
 
 
-def figures(socket_dir: str, port: int, command: Sequence[str]) -> dict[str, Any]:
-    """The rows of each topic, and the version: by *command*, which prints them as JSON, or by the console itself.
+def figures(socket_dir: str, ports: Sequence[int], command: Sequence[str]) -> dict[int, dict[str, Any]]:
+    """By port, the rows of each topic and the version: of *command*, which prints them as JSON, or of the consoles.
 
-    Raises psycopg.Error, OSError or ValueError when there are none to be had.
+    Raises psycopg.Error, OSError or ValueError when there are none to be had of the first port; others are left out.
     """
     if command:
         done = subprocess.run(command, capture_output=True, check=False, timeout=30)
-        return dict(json.loads(done.stdout))
-    with acting_as_owner(socket_dir), Console(socket_dir, port) as console:
+        shown = dict(json.loads(done.stdout))
+        further = shown.pop("listeners", {})
+        return {ports[0]: shown, **{port: further[str(port)] for port in ports[1:] if further.get(str(port))}}
+    with acting_as_owner(socket_dir):
+        found = {ports[0]: _figures(socket_dir, ports[0])}
+        for port in ports[1:]:
+            with contextlib.suppress(psycopg.Error, OSError):
+                found[port] = _figures(socket_dir, port)
+    return found
+
+
+def _figures(socket_dir: str, port: int) -> dict[str, Any]:
+    with Console(socket_dir, port) as console:
         return {"version": console.version(), **{topic: console.show(topic) for topic in TOPICS}}
 
 

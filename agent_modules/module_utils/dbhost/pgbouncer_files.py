@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import doors, files
-from .listeners import Listener
+from .listeners import DIRECT, Listener
 from .store import CLOSED, OPEN, Entry, Store
 
 HBA, USERLIST = "hba.conf", "userlist.txt"
@@ -41,7 +41,7 @@ def render(store: Store, backend: Backend, listeners: Sequence[Listener]) -> dic
         **{
             listener.databases_file: _text(
                 f";; {_HEADER}",
-                ["[databases]", *(_database(*item, backend) for item in inside if listener.knows(item[0]))],
+                ["[databases]", *(_database(*item, backend, listener) for item in inside if listener.knows(item[0]))],
             )
             for listener in listeners
         },
@@ -79,9 +79,11 @@ def write(folder: Path, contents: Mapping[str, str]) -> None:
         files.write(folder / name, contents[name])
 
 
-def _database(name: str, entry: Entry, backend: Backend) -> str:
+def _database(name: str, entry: Entry, backend: Backend, listener: Listener) -> str:
+    """A pool is one user's: the second number keeps all users of a database within its share, members too."""
+    size, mode = (entry.direct_pool_size, "session") if listener.kind == DIRECT else (entry.pool_size, entry.pool_mode)
     where = f"host={backend.host} port={backend.port} dbname={name}"
-    return f"{name} = {where} pool_size={entry.pool_size} pool_mode={entry.pool_mode}"
+    return f"{name} = {where} pool_size={size} max_db_connections={size} pool_mode={mode}"
 
 
 def _hba(name: str, entry: Entry) -> Iterator[str]:

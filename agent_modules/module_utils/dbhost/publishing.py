@@ -26,6 +26,7 @@ class Host:
     state_dir: Path
     backend: Backend
     pgbouncer: PgBouncer
+    missing: tuple[str, ...] = ()
 
 
 @dataclass
@@ -49,7 +50,8 @@ class Outcome:
 def host(options: Mapping[str, Any]) -> Host:
     """The host that a module's *options* describe."""
     pgbouncer = PgBouncer(options["executable"], Path(options["config_dir"]), listeners.of_options(options))
-    return Host(Path(options["state_dir"]), Backend(options["postgres_host"], options["postgres_port"]), pgbouncer)
+    backend = Backend(options["postgres_host"], options["postgres_port"])
+    return Host(Path(options["state_dir"]), backend, pgbouncer, tuple(listeners.missing(options)))
 
 
 def run(target: Host, wanted: Sequence[TenantDatabase], *, check: bool) -> Outcome:
@@ -63,6 +65,7 @@ def converge(host: Host, wanted: Sequence[TenantDatabase], *, check: bool) -> Ou
     held = store.load(host.state_dir)
     outcome = Outcome([Result.of(item) for item in wanted])
     steps = _decide(held, wanted, outcome)
+    _note_missing(host, outcome)
     found = _rendered(host, held)
     known = any(entry.verifier or entry.tombstone for entry in held.values())
     drifted = pgbouncer_files.differing(host.pgbouncer.config_dir, found) if known else []
@@ -87,9 +90,16 @@ def _decide(held: Store, wanted: Sequence[TenantDatabase], outcome: Outcome) -> 
             store.require_current(held, item)
             steps[item.name] = doors.step(held.get(item.name, Entry()), item)
             result.changes += steps[item.name].changes
+            result.notes += [item.sizes_note] if item.sizes_note else []
         except TenantError as error:
             result.error = error
     return steps
+
+
+def _note_missing(host: Host, outcome: Outcome) -> None:
+    """Say which of its doors a host that an older release set up does not have."""
+    for result in outcome.results:
+        result.notes += [f"This host has no {name} door yet: run playbooks/host.yml for it." for name in host.missing]
 
 
 def _name_drifted(host: Host, expected: Mapping[str, str], outcome: Outcome) -> None:

@@ -36,6 +36,7 @@ class Entry:
     verifier: str | None = field(default=None, repr=False)
     tombstone: str | None = field(default=None, repr=False)
     pool_size: int = 20
+    direct_pool_size: int = 10
     pool_mode: str = "transaction"
     networks: tuple[str, ...] = ()
     disconnected: int | None = None

@@ -27,7 +27,8 @@ class TenantDatabase:
     verifier: str | None = field(default=None, repr=False)
     generation: int | None = None
     connection_limit: int = 40
-    pool_size: int = 20
+    pool_size: int = 25
+    direct_pool_size: int = 10
     pool_mode: str = "transaction"
     networks: tuple[str, ...] = ()
     disconnect: bool = False
@@ -35,6 +36,16 @@ class TenantDatabase:
     read_only: bool = False
     members: tuple[Member, ...] = ()
     held_as: str | None = None
+
+    @property
+    def sizes_note(self) -> str | None:
+        """What to say when PgBouncer would open more connections than PostgreSQL lets it."""
+        if self.pool_size + self.direct_pool_size <= self.connection_limit:
+            return None
+        return (
+            f"pool_size and direct_pool_size add up to more than connection_limit ({self.connection_limit}): when both "
+            "doors are busy, PostgreSQL refuses the rest."
+        )
 
 
 def parse(item: Mapping[str, Any], *, allow_reserved: bool) -> TenantDatabase:
@@ -66,7 +77,7 @@ def _require_choices(wanted: TenantDatabase) -> None:
         raise TenantError("invalid_item", "The state or the pool mode is not one of those that exist.")
     if wanted.held_as is not None and (not names.is_held(wanted.held_as) or names.is_held(wanted.name)):
         raise TenantError("invalid_item", "What is kept aside is called dbhost-held- and 16 small hexadecimal digits.")
-    for number in (wanted.connection_limit, wanted.pool_size):
+    for number in (wanted.connection_limit, wanted.pool_size, wanted.direct_pool_size):
         if not 1 <= number <= MAX_CONNECTIONS:
             raise TenantError("invalid_item", f"Limits and pool sizes are between 1 and {MAX_CONNECTIONS}.")
     if wanted.generation is not None and wanted.generation < 0:

@@ -161,7 +161,8 @@ def follow(given: argparse.Namespace) -> bool:
     if changed:
         put(key, pair.key, given.owner, 0o400)
         put(certificate, pair.certificate, "root", 0o644)
-    show(pair, given.unit, given.port)
+    for unit, port in zip(given.unit, given.port, strict=True):
+        show(pair, unit, port)
     require_renewed(fields, given.name, time.time())
     return changed
 
@@ -170,9 +171,10 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("certificate", "key", "folder"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    for name in ("name", "owner", "unit"):
+    for name in ("name", "owner"):
         parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--unit", action="append", required=True)
+    parser.add_argument("--port", type=int, action="append", required=True)
     return parser.parse_args()
 
 
