@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     web_port: int = Field(8000, ge=1, le=65535)
     web_url: str | None = None
     pgbouncer_port: int = Field(6432, ge=1, le=65535)
+    pgbouncer_direct_port: int = Field(6433, ge=1, le=65535)
     public_host: str = "127.0.0.1"
     ca_file: Path | None = None
     database_url: SecretStr = Field(SecretStr(""), alias="DATABASE_URL")

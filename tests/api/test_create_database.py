@@ -22,7 +22,8 @@ def test_it_works(alice: Caller, worker: ScriptedWorker, session: Session) -> No
     assert response.status_code == 201
     body = response.get_json()
     assert list(body) == [
-        "id", "name", "displayName", "host", "port", "database", "username", "password", "status", "connectionString",
+        "id", "name", "displayName", "host", "port", "directPort", "database", "username", "password", "status",
+        "connectionString", "directConnectionString",
     ]  # fmt: skip
     assert body["name"] == body["database"] == body["username"] == "shop"
     assert (body["displayName"], body["host"], body["port"], body["status"]) == (
@@ -30,6 +31,8 @@ def test_it_works(alice: Caller, worker: ScriptedWorker, session: Session) -> No
     )  # fmt: skip
     string = f"postgresql://shop:{body['password']}@db1.example.com:6432/shop?sslmode=require"
     assert body["connectionString"] == string
+    assert body["directPort"] == 6433
+    assert body["directConnectionString"] == string.replace(":6432/", ":6433/")
     assert response.headers["Cache-Control"] == "no-store"
     event = session.scalars(select(AuditEvent).where(AuditEvent.action == "database.create")).one()
     assert event.actor_label == "alice@example.com (API key alice)"

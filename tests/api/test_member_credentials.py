@@ -25,6 +25,9 @@ def test_it_works(bob: Caller, shop: Database, address: str) -> None:
     first = made.get_json()
     assert (first["database"], first["username"].partition(".")[0]) == ("shop", "shop")
     assert first["connectionString"].startswith(f"postgresql://{first['username']}:{first['password']}@")
+    ports = (f":{first['port']}/", f":{first['directPort']}/")
+    assert first["directConnectionString"] == first["connectionString"].replace(*ports)
+    assert ports == (":6432/", ":6433/")
     second = bob.post(address).get_json()
     assert second["username"] == first["username"]
     assert second["password"] != first["password"]

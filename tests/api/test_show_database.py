@@ -10,9 +10,12 @@ def test_it_works(alice: Caller, shop: Database) -> None:
     body = response.get_json()
     assert set(body) == {
         "id", "name", "displayName", "host", "port", "database", "username", "status", "sizeBytes", "createdAt",
-        "storageState", "storageLimitBytes",
+        "storageState", "storageLimitBytes", "directPort", "connectionLimits",
     }  # fmt: skip
     assert (body["id"], body["name"], body["status"]) == (str(shop.id), "shop", "active")
+    assert (body["port"], body["directPort"]) == (6432, 6433)
+    limits = body["connectionLimits"]
+    assert limits == {"total": 40, "pooled": 25, "direct": 10}
     assert "password" not in response.get_data(as_text=True).lower()
     again = alice.get(f"/api/v1/databases/{shop.id}", headers={"If-None-Match": response.headers["ETag"]})
     assert again.status_code == 304

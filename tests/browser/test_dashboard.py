@@ -62,9 +62,30 @@ def reveal_and_copy(page: Page) -> None:
     page.get_by_role("button", name="Copy django snippet").click()
     expect(page.get_by_text("Django snippet copied")).to_be_visible()
     assert f'"PASSWORD": "{found[1]}"' in page.evaluate("navigator.clipboard.readText()")
+    switch_doors(page, copied)
     page.get_by_role("link", name="Hide the password").click()
     expect(string).to_contain_text("••••")
     assert found[1] not in page.content()
+
+
+def switch_doors(page: Page, pooled: str) -> None:
+    """The switch changes the port of the string, the details and the snippets, and says what each door is for."""
+    expect(page.locator("#doors [aria-current]")).to_have_text("Pooled")
+    page.locator("#doors").get_by_role("link", name="Direct").click()
+    expect(page.locator("#doors [aria-current]")).to_have_text("Direct")
+    expect(page.locator("#door-words")).to_contain_text("LISTEN/NOTIFY")
+    expect(page.locator("#value-port")).to_have_text("6433")
+    expect(page.locator("#connection-string")).to_contain_text(":6433/")
+    page.get_by_role("button", name="Reveal the password").click()
+    expect(page.locator("#connection-string")).to_have_text(pooled.replace(":6432/", ":6433/"))
+    page.get_by_role("tab", name="Prisma").click()
+    for port in ("6432", "6433"):
+        expect(page.locator("#code-prisma")).to_contain_text(f":{port}/")
+    shoot(page, "direct")
+    page.locator("#doors").get_by_role("link", name="Pooled").click()
+    expect(page.locator("#value-port")).to_have_text("6432")
+    expect(page.locator("#connection-string")).to_contain_text("••••")
+    page.get_by_role("button", name="Reveal the password").click()
 
 
 def test_stop_start_reset_and_rename(page: Page) -> None:

@@ -41,6 +41,7 @@ def test_the_connection_string_opens_with_the_stored_password(session: Session, 
     assert given.connection_string == (
         f"postgresql://my-shop:{given.password}@db1.example.com:6432/my-shop?sslmode=require"
     )
+    assert given.direct_connection_string == given.connection_string.replace(":6432/", ":6433/")
     assert given.password not in repr(given)
     assert given.password.encode() not in (database.password_encrypted or b"")
 

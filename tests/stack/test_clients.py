@@ -24,11 +24,13 @@ def test_the_answer_has_exactly_the_fields_of_the_contract(database: dict[str, A
         "displayName",
         "host",
         "port",
+        "directPort",
         "database",
         "username",
         "password",
         "status",
         "connectionString",
+        "directConnectionString",
     }
     assert set(database) == fields
     assert (database["status"], database["database"], database["username"]) == (

@@ -203,7 +203,7 @@ def test_it_works(session, control_sessions, planes, shop):
     assert (shop.host.name, shop.status, shop.applied_generation) == ("db2", "active", shop.generation)
     assert copies(planes, shop.name) == {"db2": 10}
     assert (rows(planes["db1"], shop.name), rows(planes["db2"], shop.name)) == (None, 10)
-    address = f"db2.example.com:{planes['db2'].pgbouncer_port}"
+    address = f"db2.example.com:{planes['db2'].pgbouncer_port} (direct: 6433)"
     assert done.changes[0] == f"Moved from db1 to db2; connect to {address} from now on"
 
 

@@ -71,7 +71,9 @@ class OwnCredentials(Answer):
 
     host: str
     port: int
+    direct_port: int
     database: str
     username: str
     password: str
     connection_string: str
+    direct_connection_string: str

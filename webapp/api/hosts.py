@@ -44,6 +44,7 @@ class HostOut(figures.HostHealth):
     ssh_port: int
     public_host: str = Field(description="What connection strings say.")
     pgbouncer_port: int
+    pgbouncer_direct_port: int
     host_key_fingerprints: list[str] = Field(description="Of the pinned SSH keys.")
     key_refused_at: datetime | None = Field(description="Since when it shows another key: nothing runs on it.")
     created_at: datetime
@@ -61,6 +62,7 @@ def shape(details: HostDetails) -> HostOut:
         ssh_port=host.ssh_port,
         public_host=host.public_host,
         pgbouncer_port=host.pgbouncer_port,
+        pgbouncer_direct_port=host.pgbouncer_direct_port,
         host_key_fingerprints=details.fingerprints,
         key_refused_at=figures.utc(host.key_refused_at),
         created_at=figures.utc(host.created_at),

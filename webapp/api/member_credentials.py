@@ -60,9 +60,11 @@ def _taken(operation: Operation) -> Response:
     shown = access_schemas.OwnCredentials(
         host=known.host,
         port=known.port,
+        direct_port=known.direct_port,
         database=known.database,
         username=known.username,
         password=known.password,
         connection_string=known.connection_string,
+        direct_connection_string=known.direct_connection_string,
     )
     return answer(shown, 201)

@@ -163,12 +163,21 @@ class DatabaseSummary(Answer):
     created_at: datetime
 
 
+class ConnectionLimits(Answer):
+    """How many connections the database has at most, for its owner and its members together."""
+
+    total: int = Field(description="In PostgreSQL: both doors, dumps and restores.")
+    pooled: int = Field(description="Transactions under way at once at `port`; the next one waits 30 seconds.")
+    direct: int = Field(description="Sessions open at once at `directPort`; the next one waits 10 seconds.")
+
+
 class DatabaseDetail(Answer):
     id: uuid.UUID
     name: str
     display_name: str
     host: str
-    port: int
+    port: int = Field(description="The pooled door: connections are shared between transactions.")
+    direct_port: int = Field(description="The direct door: each connection is a session of its own.")
     database: str
     username: str
     status: Status
@@ -177,6 +186,7 @@ class DatabaseDetail(Answer):
         description="`readOnly` over the plan's storage; `shut` when it grew all the same: open it to clean up."
     )
     storage_limit_bytes: int
+    connection_limits: ConnectionLimits
     created_at: datetime
 
 
@@ -185,12 +195,16 @@ class CreatedDatabase(Answer):
     name: str
     display_name: str
     host: str
-    port: int
+    port: int = Field(description="The pooled door: connections are shared between transactions.")
+    direct_port: int = Field(description="The direct door: each connection is a session of its own.")
     database: str
     username: str
     password: str
     status: Status
-    connection_string: str
+    connection_string: str = Field(description="For the pooled door.")
+    direct_connection_string: str = Field(
+        description="For the direct door: migrations, pg_dump, LISTEN, session settings."
+    )
 
 
 class NewPassword(Answer):

@@ -27,10 +27,14 @@ def detail(row: Database) -> schemas.DatabaseDetail:
         **summary(row).model_dump(),
         host=row.host.public_host,
         port=row.host.pgbouncer_port,
+        direct_port=row.host.pgbouncer_direct_port,
         database=row.name,
         username=row.name,
         storage_state=STORAGE_STATES[row.storage_state],
         storage_limit_bytes=storage.usage(row).limit_bytes,
+        connection_limits=schemas.ConnectionLimits(
+            total=row.connection_limit, pooled=row.pool_size, direct=row.direct_pool_size
+        ),
     )
 
 
@@ -43,11 +47,13 @@ def created(row: Database) -> schemas.CreatedDatabase:
         display_name=row.display_name,
         host=known.host,
         port=known.port,
+        direct_port=known.direct_port,
         database=known.database,
         username=known.username,
         password=known.password,
         status=cast(schemas.Status, row.status),
         connection_string=known.connection_string,
+        direct_connection_string=known.direct_connection_string,
     )
 
 

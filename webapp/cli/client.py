@@ -71,12 +71,14 @@ def list_databases(search: str, status: str | None, as_json: bool) -> None:
 @databases.command("create")
 @click.argument("name")
 @click.option("--display-name", help="Free text; by default the name.")
+@click.option("--direct", is_flag=True, help="Print the direct connection string: migrations, pg_dump, LISTEN/NOTIFY.")
 @as_json
-def create(name: str, display_name: str | None, as_json: bool) -> None:
-    """Create a database and print its connection string."""
+def create(name: str, display_name: str | None, direct: bool, as_json: bool) -> None:
+    """Create a database and print its connection string: the pooled one, for applications, unless --direct is given."""
     body = {"name": name, "displayName": display_name or name}
     made = carry_out(open_client(), "POST", "/databases", body)
-    show_result(made, as_json, made.get("connectionString", ""), f"Created {name}. The password is not shown again.")
+    string = made.get("directConnectionString" if direct else "connectionString", "")
+    show_result(made, as_json, string, f"Created {name}. The password is not shown again.")
 
 
 @databases.command("show")
@@ -200,7 +202,11 @@ def _all_pages(client: ApiClient, filters: dict[str, str]) -> list[dict[str, Any
 
 def show_database(values: dict[str, Any], as_json: bool) -> None:
     width = max(len(name) for name in values)
-    show_result(values, as_json, "\n".join(f"{name:<{width}}  {value}" for name, value in values.items()))
+    show_result(values, as_json, "\n".join(f"{name:<{width}}  {_words(value)}" for name, value in values.items()))
+
+
+def _words(value: Any) -> str:
+    return ", ".join(f"{name} {part}" for name, part in value.items()) if isinstance(value, dict) else str(value)
 
 
 def show_result(values: dict[str, Any], as_json: bool, text: str, note: str = "") -> None:

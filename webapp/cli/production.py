@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from sqlalchemy.orm import Session
 
 from webapp import database_admin, production, schema_version
 from webapp import release as releases
 from webapp.config import settings
 from webapp.db import make_engine, make_sessions
+from webapp.models import Host
 from webapp.services import hosts
 from webapp.services.actors import SYSTEM
 
@@ -77,15 +79,19 @@ def make_known(url: str, listed: list[dict[str, Any]], *, check: bool) -> list[s
     """The names of the hosts that the control plane did not know, or not like this."""
     engine = make_engine(url, pool_size=1)
     with make_sessions(engine)() as session:
-        known = [
-            hosts.ensure_host(session, SYSTEM, host["name"], host["address"], host["port"], host["tls_root"] or None)
-            for host in listed
-        ]
+        known = [make_host_known(session, host) for host in listed]
         changed = [host.name for host in known if host in session.new or session.is_modified(host)]
         if not check:
             session.commit()
     engine.dispose()
     return changed
+
+
+def make_host_known(session: Session, listed: dict[str, Any]) -> Host:
+    """The row of one host that the inventory names."""
+    name, address, port = listed["name"], listed["address"], listed["port"]
+    root, direct = listed["tls_root"] or None, listed.get("direct_port", 6433)
+    return hosts.ensure_host(session, SYSTEM, name, address, port, root, direct_port=direct)
 
 
 def tell(done: list[str]) -> None:

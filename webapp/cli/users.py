@@ -56,6 +56,8 @@ def user_ensure_admin() -> None:
         ensured = users.ensure_admin(
             session, SYSTEM, settings().admin_email, given.get_secret_value() if given else None
         )
-        hosts.ensure_host(session, SYSTEM, "local", settings().public_host, settings().pgbouncer_port)
+        known = settings()
+        ports = (known.pgbouncer_port, known.pgbouncer_direct_port)
+        hosts.ensure_host(session, SYSTEM, "local", known.public_host, ports[0], direct_port=ports[1])
         session.commit()
     click.echo(json.dumps(asdict(ensured)))

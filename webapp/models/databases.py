@@ -46,6 +46,7 @@ class Host(Base):
     name: Mapped[str]
     public_host: Mapped[str]
     pgbouncer_port: Mapped[int]
+    pgbouncer_direct_port: Mapped[int] = mapped_column(default=6433, server_default="6433")
     state: Mapped[str] = mapped_column(default="active", server_default="active")
     capacity: Mapped[int] = mapped_column(default=5000, server_default="5000")
     region: Mapped[str] = mapped_column(default="default", server_default="default")
@@ -96,7 +97,9 @@ class Database(Base):
     verifier: Mapped[str | None] = mapped_column()
     password_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
     connection_limit: Mapped[int] = mapped_column(default=40)
-    pool_size: Mapped[int] = mapped_column(default=20)
+    # At the pooled and at the direct door; the rest of the limit is for dumps and restores.
+    pool_size: Mapped[int] = mapped_column(default=25)
+    direct_pool_size: Mapped[int] = mapped_column(default=10, server_default="10")
     pool_mode: Mapped[str] = mapped_column(default="transaction")
     size_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     storage_state: Mapped[str] = mapped_column(default="open", server_default="open")

@@ -39,10 +39,12 @@ class Credentials:
 
     host: str
     port: int
+    direct_port: int
     database: str
     username: str
     password: str = field(repr=False)
     connection_string: str = field(repr=False)
+    direct_connection_string: str = field(repr=False)
 
 
 def create_database(session: Session, actor: Actor, spec: DatabaseSpec) -> Operation:
@@ -168,19 +170,25 @@ def credentials_of(database: Database, role: str, password: str) -> Credentials:
     return Credentials(
         host=database.host.public_host,
         port=database.host.pgbouncer_port,
+        direct_port=database.host.pgbouncer_direct_port,
         database=database.name,
         username=role,
         password=password,
         connection_string=connection_string(database, password, role),
+        direct_connection_string=connection_string(database, password, role, direct=True),
     )
 
 
-def connection_string(database: Database, password: str, role: str | None = None) -> str:
-    """The libpq URI of *database*, by which a client can prove that it speaks to the right host."""
+def connection_string(database: Database, password: str, role: str | None = None, *, direct: bool = False) -> str:
+    """The libpq URI of *database*, by which a client can prove that it speaks to the right host.
+
+    The pooled door's by default; the direct one gives each client a session of its own.
+    """
     host = database.host.public_host
     address = f"[{host}]" if ":" in host else host
     name = quote(database.name, safe="")
-    where = f"{address}:{database.host.pgbouncer_port}/{name}"
+    port = database.host.pgbouncer_direct_port if direct else database.host.pgbouncer_port
+    where = f"{address}:{port}/{name}"
     user = quote(role or database.name, safe="")
     return f"postgresql://{user}:{quote(password, safe='')}@{where}?{urlencode(tls_options(database.host), safe='/')}"
 

@@ -66,6 +66,7 @@ def _describe(
         "host_keys": keys,
         "public_host": spec.public_host or spec.address,
         "pgbouncer_port": spec.pgbouncer_port,
+        "pgbouncer_direct_port": spec.pgbouncer_direct_port,
         "region": spec.region,
         "capacity": spec.capacity,
         "tls_root": spec.tls_root,

@@ -67,6 +67,7 @@ def as_values(details: HostDetails) -> Mapping[str, Any]:
         "sshPort": host.ssh_port,
         "publicHost": host.public_host,
         "pgbouncerPort": host.pgbouncer_port,
+        "pgbouncerDirectPort": host.pgbouncer_direct_port,
         "hostKeyFingerprints": details.fingerprints,
         "databases": figures.databases,
         "capacity": host.capacity,

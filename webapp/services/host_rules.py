@@ -32,6 +32,7 @@ class HostSpec:
     ssh_port: int = 22
     public_host: str | None = None
     pgbouncer_port: int = 6432
+    pgbouncer_direct_port: int = 6433
     region: str = "default"
     capacity: int = 5000
     tls_root: str | None = None
@@ -45,7 +46,12 @@ def check_spec(spec: HostSpec) -> None:
     check_address(spec.public_host or spec.address, "publicHost")
     check_region(spec.region)
     check_capacity(spec.capacity)
-    for port, what in ((spec.ssh_port, "sshPort"), (spec.pgbouncer_port, "pgbouncerPort")):
+    ports = {
+        "sshPort": spec.ssh_port,
+        "pgbouncerPort": spec.pgbouncer_port,
+        "pgbouncerDirectPort": spec.pgbouncer_direct_port,
+    }
+    for what, port in ports.items():
         if not 0 < port < 65536:
             raise refused(what, "A port is a number from 1 to 65535.")
     unknown = sorted(set(spec.variables) - role_variables())

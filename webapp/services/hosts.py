@@ -35,10 +35,22 @@ def reached_by_ssh(session: Session) -> list[Host]:
 
 
 def ensure_host(
-    session: Session, actor: Actor, name: str, public_host: str, pgbouncer_port: int, tls_root: str | None = None
+    session: Session,
+    actor: Actor,
+    name: str,
+    public_host: str,
+    pgbouncer_port: int,
+    tls_root: str | None = None,
+    *,
+    direct_port: int = 6433,
 ) -> Host:
     """The host named *name* as clients reach it, made or brought up to date; they verify it by *tls_root*."""
-    told = {"public_host": public_host, "pgbouncer_port": pgbouncer_port, "tls_root": tls_root}
+    told = {
+        "public_host": public_host,
+        "pgbouncer_port": pgbouncer_port,
+        "pgbouncer_direct_port": direct_port,
+        "tls_root": tls_root,
+    }
     host = session.scalar(select(Host).where(Host.name == name, live()))
     if host is None:
         host = Host(name=name, **told)

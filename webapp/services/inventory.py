@@ -115,6 +115,7 @@ def variables(host: Host, login: Login, worker_key: str) -> dict[str, Any]:
         **PRODUCTION,
         "pgbouncer_public_host": host.public_host or host.address,
         "pgbouncer_port": host.pgbouncer_port,
+        "pgbouncer_direct_port": host.pgbouncer_direct_port,
         "hardening_ssh_port": host.ssh_port,
         "agent_authorized_keys": [worker_key] if worker_key else [],
         **host.variables,

@@ -46,8 +46,9 @@ def targets(session: Session, database: Database) -> list[Host]:
 
 
 def keeps_address(source: Host, target: Host) -> bool:
-    """Whether the connection string stays as it is: both hosts are known by one stable name."""
-    return (source.public_host, source.pgbouncer_port) == (target.public_host, target.pgbouncer_port)
+    """Whether the connection strings stay as they are: both hosts are known by one stable name."""
+    told = [(host.public_host, host.pgbouncer_port, host.pgbouncer_direct_port) for host in (source, target)]
+    return told[0] == told[1]
 
 
 def _with_room(session: Session, database: Database, name: str) -> Host:

@@ -54,6 +54,7 @@ class DatabaseReport(Part):
     clients_active: int
     clients_waiting: int
     last_connection_at: datetime | None
+    direct_clients: int = 0
     transactions: int
     blocks_hit: int
     blocks_read: int
@@ -84,6 +85,7 @@ class Report(Part):
     certificate_expires_at: datetime | None
     postgres: Postgres | None
     pgbouncer: PgBouncer | None
+    pgbouncer_direct: PgBouncer | None = None
     databases: list[DatabaseReport] | None
     problems: list[Problem]
     journal: Journal | None = None

@@ -125,7 +125,7 @@ def detail_page(
     context: dict[str, Any] = {
         "database": database,
         "credentials": credentials,
-        "connection_string": databases.connection_string(database, credentials.password if credentials else "MASKED"),
+        **_connection_strings(database, credentials),
         "operations": recent,
         "latest": recent[0] if recent else None,
         "progress": operations.progress(recent[0]) if recent else None,
@@ -151,6 +151,16 @@ def detail_page(
     }
     context |= _metrics(session, database) | backups.summary(database)
     return render_template("databases/show.html", **context)
+
+
+def _connection_strings(database: Database, credentials: Credentials | None) -> dict[str, str]:
+    """Those of both doors, and which door the address asks for."""
+    password = credentials.password if credentials else "MASKED"
+    return {
+        "connection_string": databases.connection_string(database, password),
+        "direct_connection_string": databases.connection_string(database, password, direct=True),
+        "door": "direct" if request.args.get("door") == "direct" else "pooled",
+    }
 
 
 def _metrics(session: Session, database: Database) -> dict[str, Any]:

@@ -30,6 +30,7 @@ def tenant_database(database: Database) -> dict[str, Any]:
         "state": state(database),
         "connection_limit": database.connection_limit,
         "pool_size": database.pool_size,
+        "direct_pool_size": database.direct_pool_size,
         "pool_mode": database.pool_mode,
         "members": [_member(member) for member in database.members if member.credential is not None],
         "read_only": database.storage_state != "open",

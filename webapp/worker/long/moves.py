@@ -170,7 +170,7 @@ def _record(session: Session, job: LongJob, database: Database, source: Host) ->
 def _told(source: Host, target: Host) -> list[str]:
     if moves.keeps_address(source, target):
         return [f"Moved from {source.name} to {target.name}; the connection string stays"]
-    address = f"{target.public_host}:{target.pgbouncer_port}"
+    address = f"{target.public_host}:{target.pgbouncer_port} (direct: {target.pgbouncer_direct_port})"
     return [f"Moved from {source.name} to {target.name}; connect to {address} from now on"]
 
 

@@ -43,6 +43,7 @@ def main() -> None:
         "verifier": {"type": "str", "no_log": True},
         "connection_limit": {"type": "int"},
         "pool_size": {"type": "int"},
+        "direct_pool_size": {"type": "int"},
         "pool_mode": {"type": "str"},
         "members": {"type": "list", "elements": "dict", "no_log": True},
         "read_only": {"type": "bool"},
