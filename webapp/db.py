@@ -13,6 +13,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
+from webapp.notify import NOTED, AfterCommit
+
 CONNECT_TIMEOUT_S = 3
 # How long one statement may take in the web process: its people see a page within five seconds, whatever is away.
 ANSWER_TIMEOUT_S = 4.0
@@ -29,7 +31,7 @@ AWAY = (DBAPIError, PoolTimeout)
 
 LOCK_TIMEOUT = "2s"
 BOUND_WAIT = text("SELECT set_config('lock_timeout', :timeout, true)")
-TRANSACTION = text("SELECT CAST(pg_current_xact_id_if_assigned() AS text)")
+TRANSACTION = text(f"SELECT CAST(pg_current_xact_id_if_assigned() AS text) AS number, {NOTED} AS notices")
 STATUS = text("SELECT pg_xact_status(CAST(:number AS xid8))")
 
 
@@ -83,7 +85,10 @@ class ControlSession(Session):
     def _transaction_number(self) -> str | None:
         """The number by which the transaction can be asked after, or None when it has changed nothing."""
         self.flush()
-        return self.scalar(TRANSACTION) if self.in_transaction() else None
+        if not self.in_transaction():
+            return None
+        number, self.info["notices"] = self.execute(TRANSACTION).one()
+        return cast("str | None", number)
 
     def _judge(self, number: str) -> None:
         engine = cast(Engine, self.get_bind())
@@ -202,7 +207,9 @@ def give_back(session: Session) -> None:
 
 def make_sessions(engine: Engine) -> sessionmaker[Session]:
     """Sessions whose objects stay readable after the commit that the route makes."""
-    return sessionmaker(engine, class_=ControlSession, expire_on_commit=False)
+    sessions: sessionmaker[Session] = sessionmaker(engine, class_=ControlSession, expire_on_commit=False)
+    AfterCommit(sessions)
+    return sessions
 
 
 @contextmanager

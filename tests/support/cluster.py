@@ -37,7 +37,8 @@ def cluster_user() -> str | None:
 class Cluster:
     """One cluster with the superuser `postgres`, made by `start()` and removed by `stop()`."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: str) -> None:
+        self.settings = SETTINGS | settings
         self.folder = Path(tempfile.mkdtemp(prefix="dbhost-pg-", dir=fast_folder()))
         self.user = cluster_user()
         self.process: subprocess.Popen[bytes] | None = None
@@ -73,7 +74,7 @@ class Cluster:
             "--builtin-locale=C.UTF-8",
             "--no-locale",
         )
-        options = [part for key, value in SETTINGS.items() for part in ("-c", f"{key}={value}")]
+        options = [part for key, value in self.settings.items() for part in ("-c", f"{key}={value}")]
         self.process = self._spawn("postgres", "-D", str(data), "-k", str(self.folder), *options)
         self._wait()
 

@@ -12,8 +12,8 @@ import psycopg
 import structlog
 
 from webapp.db import connect
+from webapp.notify import BOUNDED, CHANNEL, EVERYBODY, LOCK_TIMEOUT
 
-CHANNEL = "dbhost_changes"
 RECHECK_S = 1.0
 DEAF_RECHECK_S = 0.1
 RETRY_S = 1.0
@@ -123,7 +123,7 @@ class Notices:
     def _call_oneself(self) -> None:
         """A notice through another connection: only a listener with a session of its own receives it."""
         with connect(self._url, autocommit=True) as other:
-            other.execute("SELECT pg_notify(%s, %s)", (CHANNEL, PING))
+            other.execute(f"{BOUNDED}, pg_notify(%s, %s)", (LOCK_TIMEOUT, CHANNEL, PING))
 
     def _forward(self, connection: psycopg.Connection[Any]) -> None:
         with self._closing_cuts(connection):
@@ -132,7 +132,7 @@ class Notices:
                     if notice.payload == PING:
                         self._hears.set()
                     else:
-                        self._wake(notice.payload)
+                        self._wake(None if notice.payload == EVERYBODY else notice.payload)
 
     @contextmanager
     def _closing_cuts(self, connection: psycopg.Connection[Any]) -> Iterator[None]:

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from webapp.models import Database, Host, User, WebhookDelivery, WebhookEndpoint
+from webapp.notify import CHANNEL
 
 # What can be told, in the words of the settings page.
 EVENTS = {
@@ -65,7 +66,7 @@ def queue(
 
 def ring(session: Session) -> None:
     """Wake whoever sends, once the transaction is committed."""
-    session.execute(select(func.pg_notify("dbhost_changes", TOPIC)))
+    session.execute(select(func.dbhost_note(CHANNEL, TOPIC)))
 
 
 def _data(database: Database | None, host: Host | None) -> dict[str, Any]:

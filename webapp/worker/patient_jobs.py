@@ -17,6 +17,8 @@ from psycopg.abc import RV, PQGen
 from psycopg.errors import _WaitTimeout
 
 from webapp.db import CONNECT_TIMEOUT_S, TCP
+from webapp.notify import LOCK_TIMEOUT
+from webapp.services import doorbell
 
 PATIENCE_S = 10.0
 AGAIN_S = 1.0
@@ -27,6 +29,11 @@ RECONNECT_S = 2.0
 HEARTBEAT = """
     INSERT INTO procrastinate_workers (id, last_heartbeat) OVERRIDING SYSTEM VALUE VALUES (%(worker_id)s, now())
     ON CONFLICT (id) DO UPDATE SET last_heartbeat = now()
+"""
+# A doorbell that waited for the lock of the one that ended would otherwise be found by the next look alone.
+FREED = """
+    SELECT set_config('lock_timeout', %(lock_timeout)s, true),
+           pg_notify('procrastinate_queue_v1#' || %(queue)s, '{"type": "job_inserted", "job_id": 0}')
 """
 
 log = structlog.get_logger(__name__)
@@ -77,12 +84,21 @@ class PatientJobs(JobManager):
         """End it, once the database is there; a doorbell that somebody else has ended is gone."""
         while True:
             try:
-                return await super().finish_job(job, status, delete_job)
+                await super().finish_job(job, status, delete_job)
+                return await self._tell_freed()
             except ConnectorException as error:
                 log.warning("doorbell_not_ended", job_id=job.id, error=type(error.__cause__).__name__)
                 if self.stopping() or not isinstance(error.__cause__, psycopg.OperationalError):
                     return None
             await asyncio.sleep(AGAIN_S)
+
+    async def _tell_freed(self) -> None:
+        """Wake workers for what waited for the lock; not in the transaction that freed it, which a full queue of
+        notices would make fail."""
+        try:
+            await self.connector.execute_query_async(FREED, lock_timeout=LOCK_TIMEOUT, queue=doorbell.QUEUE)
+        except ConnectorException as error:
+            log.warning("notices_not_sent", error=type(error.__cause__).__name__)
 
     @override
     async def listen_for_jobs(
