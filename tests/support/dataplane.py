@@ -35,6 +35,7 @@ from tests.support.servers import (
 CHECKOUT = Path(__file__).parents[2]
 PROVISIONER = "dbhost_provisioner"
 FAST = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nautovacuum = off\n"
+FAST += "max_notify_queue_pages = 4096\n"  # 32 megabytes are soon full
 
 
 class DataPlane:

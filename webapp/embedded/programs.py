@@ -44,7 +44,7 @@ class Program:
 
 def names(stack: Stack) -> list[str]:
     """The programs that a running stack has, in the order in which they start."""
-    return ["postgres", *POOLERS, *(["dumps"] if stack.as_root else []), "web", "worker"]
+    return ["postgres", *POOLERS, "watchdog", *(["dumps"] if stack.as_root else []), "web", "worker"]
 
 
 def dumps(stack: Stack) -> Program:
@@ -63,6 +63,13 @@ def pooler(stack: Stack, name: str, ini: str) -> Program:
     return Program(
         name, [str(stack.pgbouncer_executable), str(folder / ini)], stack.agent_user, folder, stop_signal, 10
     )
+
+
+def watchdog(stack: Stack) -> Program:
+    """What ends the sessions that take what all tenants share; its role's program, as on a host."""
+    command = [sys.executable, "-I", str(CHECKOUT / "roles" / "postgres" / "files" / "watchdog.py")]
+    command += ["--socket-dir", str(stack.socket_dir / "postgres"), "--port", str(stack.postgres_port)]
+    return Program("watchdog", [*command, "--user", "dbhost_provisioner"], stack.agent_user, Path("/"), "TERM", 10)
 
 
 def programs(stack: Stack, environ: Mapping[str, str]) -> list[Program]:
@@ -84,6 +91,7 @@ def programs(stack: Stack, environ: Mapping[str, str]) -> list[Program]:
             worker_environment(stack, environ),
         ),
         *([dumps(stack)] if stack.as_root else []),
+        watchdog(stack),
     ]
 
 

@@ -139,6 +139,7 @@ def start_control_plane(
     stack: Stack, environ: Mapping[str, str], progress: Progress, fleet: list[FleetHost]
 ) -> Started:
     with progress.step("Start the web app and the worker"):
+        supervisor.start_program(stack, "watchdog")
         if stack.as_root:
             supervisor.start_program(stack, "dumps")
         supervisor.start_program(stack, "web")

@@ -93,6 +93,8 @@ def _database(current: Observed, wanted: TenantDatabase) -> list[Change]:
     if not current.database:
         template = "CREATE DATABASE {} TEMPLATE template0 STRATEGY WAL_LOG ALLOW_CONNECTIONS false CONNECTION LIMIT {}"
         steps.append(statement(template, name, limit))
+    if not (current.database and current.quiet):
+        steps.append(statement("ALTER DATABASE {} SET log_min_messages = panic", name))
     steps += [_revoke(name, other) for other in (current.others if current.database else ("public",))]
     steps += _hand_over(current, wanted)
     if current.database and current.database_limit != wanted.connection_limit:

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
+from . import sessions_function
+
 PROVISIONER_MEMBERSHIPS = frozenset({"pg_signal_backend", "pg_use_reserved_connections"})
+# What a tenant cannot change of its own database, and the provisioner can.
+PROVISIONER_SETTINGS = frozenset({"temp_file_limit", "log_min_messages"})
 OWN_DATABASES = ("postgres", "template1")
 
 
@@ -20,12 +24,13 @@ class Installation:
 
     attributes: tuple[bool, ...] | None
     memberships: frozenset[str]
-    may_set_temp_file_limit: bool
+    settable: frozenset[str]
     may_connect: bool
     open_databases: frozenset[str]
     loaded_at: float
     counts_statements: bool = True
     reader: tuple[bool, ...] | None = None
+    sessions_function: str | None = sessions_function.BODY
 
 
 WANTED_ATTRIBUTES = (True, True, True, False, False, False)
@@ -33,16 +38,17 @@ WANTED_ATTRIBUTES = (True, True, True, False, False, False)
 READER = "dbhost_reader"
 READER_ATTRIBUTES = (True, False, False, False, False, True)
 
-_OBSERVE = """
+# Of constants alone.
+_OBSERVE = f"""
 SELECT (SELECT array[rolcanlogin, rolcreaterole, rolcreatedb, rolsuper, rolreplication, rolbypassrls]
         FROM pg_catalog.pg_roles WHERE rolname = %(role)s),
        array(SELECT granted.rolname::text FROM pg_catalog.pg_auth_members m
              JOIN pg_catalog.pg_roles granted ON granted.oid = m.roleid
              JOIN pg_catalog.pg_roles member ON member.oid = m.member
              WHERE member.rolname = %(role)s),
-       EXISTS (SELECT FROM pg_catalog.pg_parameter_acl p, pg_catalog.aclexplode(p.paracl) a
-               JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
-               WHERE p.parname = 'temp_file_limit' AND a.privilege_type = 'SET' AND r.rolname = %(role)s),
+       array(SELECT p.parname FROM pg_catalog.pg_parameter_acl p, pg_catalog.aclexplode(p.paracl) a
+             JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
+             WHERE a.privilege_type = 'SET' AND r.rolname = %(role)s),
        EXISTS (SELECT FROM pg_catalog.pg_database d, pg_catalog.aclexplode(d.datacl) a
                JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
                WHERE d.datname = 'postgres' AND a.privilege_type = 'CONNECT' AND r.rolname = %(role)s),
@@ -53,23 +59,25 @@ SELECT (SELECT array[rolcanlogin, rolcreaterole, rolcreatedb, rolsuper, rolrepli
        extract(epoch FROM pg_catalog.pg_conf_load_time())::float8,
        EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'pg_stat_statements'),
        (SELECT array[rolcanlogin, rolcreaterole, rolcreatedb, rolsuper, rolreplication, rolbypassrls]
-        FROM pg_catalog.pg_roles WHERE rolname = %(reader)s)
-"""
+        FROM pg_catalog.pg_roles WHERE rolname = %(reader)s),
+       {sessions_function.OBSERVE}
+"""  # noqa: S608
 
 
 def observe(conn: psycopg.Connection, provisioner: str) -> Installation:
     parameters = {"role": provisioner, "own": list(OWN_DATABASES), "reader": READER}
     [row] = conn.execute(_OBSERVE, parameters).fetchall()
-    attributes, memberships, may_set, may_connect, open_databases, loaded_at, counts_statements, reader = row
+    attributes, memberships, settable, may_connect, open_databases, loaded_at, counts_statements, reader, sessions = row
     return Installation(
         attributes=None if attributes is None else tuple(attributes),
         memberships=frozenset(memberships),
-        may_set_temp_file_limit=may_set,
+        settable=frozenset(settable),
         may_connect=may_connect,
         open_databases=frozenset(open_databases),
         loaded_at=loaded_at,
         counts_statements=counts_statements,
         reader=None if reader is None else tuple(reader),
+        sessions_function=sessions,
     )
 
 
@@ -88,8 +96,10 @@ def changes(current: Installation, provisioner: str, files_changed_at: float) ->
         sql.SQL("GRANT {} TO {}").format(sql.Identifier(name), role)
         for name in sorted(PROVISIONER_MEMBERSHIPS - current.memberships)
     ]
-    if not current.may_set_temp_file_limit:
-        wanted.append(sql.SQL("GRANT SET ON PARAMETER temp_file_limit TO {}").format(role))
+    wanted += [
+        sql.SQL("GRANT SET ON PARAMETER {} TO {}").format(sql.Identifier(name), role)
+        for name in sorted(PROVISIONER_SETTINGS - current.settable)
+    ]
     wanted += [
         sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name))
         for name in sorted(current.open_databases)
@@ -99,6 +109,8 @@ def changes(current: Installation, provisioner: str, files_changed_at: float) ->
     if not current.counts_statements:
         # Of the cluster's own database, which no tenant enters: what it counts is for the superuser.
         wanted.append(sql.SQL("CREATE EXTENSION pg_stat_statements WITH SCHEMA public").format())
+    if current.sessions_function != sessions_function.BODY:
+        wanted.append(sessions_function.make(provisioner))
     if files_changed_at > current.loaded_at:
         wanted.append(sql.SQL("SELECT pg_catalog.pg_reload_conf()").format())
     return wanted

@@ -33,6 +33,9 @@ SELECT wanted.name,
        EXISTS (SELECT FROM pg_catalog.pg_db_role_setting AS s
                 WHERE s.setdatabase = d.oid AND s.setrole = 0
                   AND 'default_transaction_read_only=on' = ANY (s.setconfig)) AS read_only,
+       EXISTS (SELECT FROM pg_catalog.pg_db_role_setting AS s
+                WHERE s.setdatabase = d.oid AND s.setrole = 0
+                  AND 'log_min_messages=panic' = ANY (s.setconfig)) AS quiet,
        EXISTS (SELECT FROM pg_catalog.pg_db_role_setting AS s, unnest(s.setconfig) AS own
                 WHERE s.setrole = r.oid AND starts_with(own, 'default_transaction_read_only=')) AS own_read_only,
        ARRAY(SELECT acl.privilege_type FROM aclexplode(a.acl) AS acl
@@ -89,6 +92,8 @@ class Observed:
     database_limit: int | None = None
     read_only: bool = False
     own_read_only: bool = False
+    # Nothing of it goes to the log of the cluster, be it data in messages or messages without end.
+    quiet: bool = True
     grants: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     backends: int = 0

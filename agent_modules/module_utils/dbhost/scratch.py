@@ -89,6 +89,7 @@ def create(cluster: Cluster, names: Names, connection_limit: int) -> None:
         with postgres.connect(cluster) as connection:
             connection.execute(sql.SQL(template).format(sql.Identifier(names.new), sql.Literal(connection_limit)))
             _execute(connection, "REVOKE ALL ON DATABASE {} FROM PUBLIC", names.new)
+            _execute(connection, "ALTER DATABASE {} SET log_min_messages = panic", names.new)
             _execute(connection, "ALTER DATABASE {} ALLOW_CONNECTIONS true", names.new)
             with postgres.connect(cluster, names.new) as inside:
                 ownership.hand_over_public(inside, names.live)

@@ -45,7 +45,8 @@ GRANT = 'GRANT CONNECT, CREATE, TEMPORARY ON DATABASE "shop" TO "shop"'
 DROP = 'DROP DATABASE "shop" WITH (FORCE)'
 PASSWORD = "ALTER ROLE \"shop\" PASSWORD '…'"
 END = 'End the sessions of "shop"'
-NEW = [CREATE, REVOKE, OPEN, HAND_OVER, GRANT]
+QUIET = 'ALTER DATABASE "shop" SET log_min_messages = panic'
+NEW = [CREATE, QUIET, REVOKE, OPEN, HAND_OVER, GRANT]
 
 
 @pytest.mark.parametrize(
@@ -81,6 +82,7 @@ NEW = [CREATE, REVOKE, OPEN, HAND_OVER, GRANT]
         ),
         (replace(RUNNING, loose=True), PRESENT, ["ALTER ROLE \"shop\" NOCREATEROLE NOCREATEDB VALID UNTIL 'infinity'"]),
         (replace(RUNNING, others=("public",)), PRESENT, [REVOKE]),
+        (replace(RUNNING, quiet=False), PRESENT, [QUIET]),
         (replace(RUNNING, others=('x"y',)), PRESENT, ['REVOKE ALL ON DATABASE "shop" FROM "x""y"']),
         (replace(RUNNING, grants=("CREATE",)), PRESENT, [GRANT]),
         (replace(RUNNING, grants=(), others=("shop",)), PRESENT, [REVOKE.replace("PUBLIC", '"shop"'), GRANT]),
