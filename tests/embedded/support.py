@@ -6,15 +6,8 @@ from pathlib import Path
 from tests.support.stack import Stack
 
 # An ordinary user's agent is the OS user of dumps itself.
-PROGRAMS = {
-    "postgres",
-    "pgbouncer",
-    "pgbouncer-direct",
-    "watchdog",
-    "web",
-    "worker",
-    *(["dumps"] if os.geteuid() == 0 else []),
-}
+PROGRAMS = {"postgres", "pgbouncer", "pgbouncer-direct", "watchdog", "web", "worker"}
+PROGRAMS |= {"dumps"} if os.geteuid() == 0 else set()
 
 
 def pids(stack: Stack) -> dict[str, int]:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from alembic import op
 
-revision = "0028"
-down_revision = "0027"
+revision = "0030"
+down_revision = "0029"
 
 SQL = Path(__file__).parents[1] / "sql" / "notices_after_commit.sql"
 
