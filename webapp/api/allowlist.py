@@ -5,9 +5,9 @@ from sqlalchemy.orm import Session
 
 from webapp.api import access_schemas, schemas, shapes
 from webapp.api.auth import routes
-from webapp.api.changes import carry_out
+from webapp.api.changes import carry_out, on
 from webapp.api.responses import answer, cacheable, documented
-from webapp.api.schemas import ChangeHeaders, DatabasePath
+from webapp.api.schemas import DatabasePath, PostHeaders
 from webapp.http import current_actor, current_session
 from webapp.models import Database, Operation
 from webapp.services import access, allowlist
@@ -24,9 +24,9 @@ def show(path: DatabasePath) -> Response:
 
 @api.put(
     "/<id>/allowlist",
-    responses=documented({200: access_schemas.Allowlist, 202: schemas.OperationOut}, 404, 409, 413, 415, 500),
+    responses=documented({200: access_schemas.Allowlist, 202: schemas.OperationOut}, 404, 409, 413, 415, 422, 500),
 )
-def replace(path: DatabasePath, header: ChangeHeaders, body: access_schemas.NewAllowlist) -> Response:
+def replace(path: DatabasePath, header: PostHeaders, body: access_schemas.NewAllowlist) -> Response:
     """Replace the whole list. When it gets narrower, every open session is cut once."""
     entries = [(entry.cidr, entry.label) for entry in body.data]
 
@@ -34,7 +34,9 @@ def replace(path: DatabasePath, header: ChangeHeaders, body: access_schemas.NewA
         database = access.require(session, actor, path.id, "operate")
         return allowlist.replace_allowlist(session, actor, database, entries)
 
-    return carry_out(header, ask, lambda operation: answer(shapes.allowlist(_reread(operation))))
+    return carry_out(
+        header, on(path.id, "operate"), ask, lambda operation: answer(shapes.allowlist(_reread(operation)))
+    )
 
 
 def _reread(operation: Operation) -> Database:

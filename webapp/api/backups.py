@@ -55,7 +55,7 @@ def create(path: DatabasePath, header: PostHeaders) -> Response:
     session, actor = current_session(), current_actor()
     claimed = changes.claim(session, actor, header)
     if claimed and claimed.answer:
-        return changes.replay(claimed.answer)
+        return changes.replay(claimed.answer, changes.on(path.id, "operate"))
     operation = backups.create_backup(session, actor, access.require(session, actor, path.id, "operate"))
     response = answer(told.Started(message="Backup started", operation=shapes.operation(operation)), 202)
     response.headers["Location"] = f"/api/v1/operations/{operation.id}"
@@ -79,20 +79,20 @@ def download(path: told.BackupPath, header: ChangeHeaders) -> Response:
     if copy is not None:
         session.commit()
         return answers.of_copy(backup, copy)
-    preference = read_preference(header.prefer)
+    preference, again = read_preference(header.prefer), changes.asking(changes.on(path.id, "download_backups"))
 
     def fetch(in_the_way: Operation | None = None) -> Response:
         operation = downloads.queue_copy(session, actor, database, backup)
         session.commit()
         if operation.kind != downloads.FETCH and in_the_way is None:
-            return after(operation.id, actor, preference, fetch)
-        return finish(operation.id, actor, preference, lambda _: _copied(backup))
+            return after(operation.id, actor, preference, fetch, again)
+        return finish(operation.id, actor, preference, lambda _: _copied(backup), again)
 
     return fetch()
 
 
-@api.delete("/<id>/backups/<filename>", responses=documented({204: None, **ACCEPTED}, 404, 409, 413, 500))
-def delete(path: told.BackupPath, header: ChangeHeaders) -> Response:
+@api.delete("/<id>/backups/<filename>", responses=documented({204: None, **ACCEPTED}, 404, 409, 413, 422, 500))
+def delete(path: told.BackupPath, header: PostHeaders) -> Response:
     """Delete a backup."""
     require_no_fields()
 
@@ -100,7 +100,7 @@ def delete(path: told.BackupPath, header: ChangeHeaders) -> Response:
         database = access.require(session, actor, path.id, "operate")
         return backups.delete_backup(session, actor, database, backups.find_backup(session, database, path.filename))
 
-    return carry_out(header, ask, lambda _: Response(status=204))
+    return carry_out(header, changes.on(path.id, "operate"), ask, lambda _: Response(status=204))
 
 
 @api.post(
@@ -114,7 +114,7 @@ def restore(path: told.BackupPath, header: PostHeaders) -> Response:
         database = access.require(session, actor, path.id, "operate")
         return backups.restore_backup(session, actor, database, backups.find_backup(session, database, path.filename))
 
-    return carry_out(header, ask, lambda operation: _restored(operation, path.filename))
+    return carry_out(header, changes.on(path.id, "operate"), ask, lambda operation: _restored(operation, path.filename))
 
 
 @api.post(
@@ -134,7 +134,13 @@ def restore_upload(path: DatabasePath, header: PostHeaders) -> Response:
         uploads.keep(upload)
         return operation
 
-    return carry_out(header, ask, lambda operation: _restored(operation, upload.filename), body=upload.sha256)
+    return carry_out(
+        header,
+        changes.on(path.id, "operate"),
+        ask,
+        lambda operation: _restored(operation, upload.filename),
+        body=upload.sha256,
+    )
 
 
 def _copied(backup: Backup) -> Response:

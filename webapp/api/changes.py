@@ -1,7 +1,12 @@
-"""One change by the API: claim the idempotency key, queue the operation, commit once, wait, answer."""
+"""One change by the API: claim the idempotency key, queue the operation, commit once, wait, answer.
+
+An answer that is given again, or after a wait, is a new question of permission: each call says by an `Allow` who may
+have it, and that is asked of the key and its user as they are then.
+"""
 
 import json
 import time
+import uuid
 from collections.abc import Callable
 from hashlib import sha256
 
@@ -12,11 +17,11 @@ from sqlalchemy.orm import Session
 from webapp.api import shapes
 from webapp.api.preference import Preference, read_preference
 from webapp.api.schemas import ChangeHeaders, PostHeaders
-from webapp.api.waiting import Done, finish
+from webapp.api.waiting import Again, Done, finish
 from webapp.db import AWAY, CommitLost
 from webapp.http import current_actor, current_session, nothing_saved_yet, release_session, resources
 from webapp.models import Operation
-from webapp.services import guards, idempotency
+from webapp.services import access, guards, idempotency, operations
 from webapp.services.actors import Actor
 from webapp.services.errors import OperationInProgress
 from webapp.services.idempotency import Claim, StoredAnswer
@@ -26,19 +31,27 @@ TIDY_EVERY_S = 60.0
 _tidied = {"at": time.monotonic()}
 log = structlog.get_logger(__name__)
 type Ask = Callable[[Session, Actor], Operation]
+# Raises a ServiceError for whoever may not have the answer as of now.
+type Allow = Callable[[Session, Actor], object]
 
 
-def carry_out(headers: ChangeHeaders, ask: Ask, done: Done, *, body: str | None = None) -> Response:
+def carry_out(
+    headers: ChangeHeaders, allow: Allow, ask: Ask, done: Done, *, sees: str = "view", body: str | None = None
+) -> Response:
     """Queue what *ask* asks for and answer by *done* when it has succeeded.
 
-    A key that was used before leads to the operation of its first use: nothing is asked for twice. *body* stands
-    for the request's body where that is no JSON.
+    A key that was used before leads to the operation of its first use: nothing is asked for twice. Whoever gets an
+    answer passes *allow* then, and has permission *sees* on the operation's database. *body* stands for the
+    request's body where that is no JSON.
     """
     preference = read_preference(headers.prefer)
     session, actor = current_session(), current_actor()
     claimed = claim(session, actor, headers, body)
+    again = asking(allow, sees)
+    if claimed and claimed.operation_id is not None:
+        again(session, actor, claimed.operation_id)
     if claimed and claimed.answer and (claimed.answer.status != 202 or preference.respond_async):
-        return replay(claimed.answer)
+        return replay(claimed.answer, allow)
     if claimed and not claimed.is_new:
         if claimed.operation_id is None:
             raise OperationInProgress("Another request with this Idempotency-Key has not ended yet.")
@@ -50,10 +63,48 @@ def carry_out(headers: ChangeHeaders, ask: Ask, done: Done, *, body: str | None 
         if claimed:
             idempotency.bind(session, claimed, operation_id)
     commit(session, preference)
-    response = finish(operation_id, actor, preference, done, asked=asked)
+    response = finish(operation_id, actor, preference, done, again, asked=asked)
     if claimed and response.status_code < 300:
         _remember_and_tidy(claimed, response)
     return response
+
+
+def asking(allow: Allow, sees: str = "view") -> Again:
+    """*allow* and permission *sees* on the operation's database, asked when there is an answer."""
+
+    def again(session: Session, actor: Actor, operation_id: uuid.UUID) -> Operation:
+        allow(session, actor)
+        return operations.find_operation(session, actor, operation_id, sees)
+
+    return again
+
+
+def once(headers: PostHeaders, allow: Allow, make: Callable[[Session, Actor], Response]) -> Response:
+    """Answer by *make* what needs no waiting, in one transaction, and once for each idempotency key."""
+    session, actor = current_session(), current_actor()
+    claimed = claim(session, actor, headers)
+    if claimed and claimed.answer:
+        return replay(claimed.answer, allow)
+    response = make(session, actor)
+    if claimed and response.status_code < 300:
+        remember(session, claimed, response)
+    session.commit()
+    return response
+
+
+def on(database_id: uuid.UUID, permission: str) -> Allow:
+    """Whoever has *permission* on the database, also on one that was deleted since."""
+    return lambda session, actor: access.require_also_deleted(session, actor, database_id, permission)
+
+
+def whole_account(_session: Session, actor: Actor) -> None:
+    """A key for the whole account: the answer is its user's own."""
+    access.require_full_account(actor)
+
+
+def platform_admin(_session: Session, actor: Actor) -> None:
+    """Platform admins alone."""
+    access.require_platform_admin(actor)
 
 
 def commit(session: Session, preference: Preference) -> None:
@@ -96,9 +147,9 @@ def remember(session: Session, claimed: Claim, response: Response) -> None:
     idempotency.remember(session, claimed, StoredAnswer(response.status_code, kept, response.get_data(as_text=True)))
 
 
-def replay(stored: StoredAnswer) -> Response:
-    """Give the first answer again; it was this very API key that got it."""
-    guards.mark_authorized()
+def replay(stored: StoredAnswer, allow: Allow) -> Response:
+    """Give the first answer again to the API key that got it, if it may have it today."""
+    allow(current_session(), current_actor())
     nothing_changed()
     response = Response(stored.body, status=stored.status, headers=stored.headers)
     response.headers["Idempotency-Replayed"] = "true"
@@ -119,7 +170,8 @@ def _tidy(session: Session) -> None:
 
 
 def _request_hash(body: str | None) -> bytes:
-    """What makes two requests the same: method, path and the body's values, however they are written."""
+    """What makes two requests the same: method, path, query and the body's values, however they are written."""
     if body is None:
         body = json.dumps(request.get_json(), sort_keys=True) if request.get_data(cache=True) else ""
-    return sha256("\0".join([request.method, request.path, body]).encode()).digest()
+    query = [request.query_string.decode("latin-1")] if request.query_string else []
+    return sha256("\0".join([request.method, request.path, *query, body]).encode()).digest()

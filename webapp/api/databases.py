@@ -11,7 +11,7 @@ from webapp.api.backup_schemas import DeleteQuery
 from webapp.api.changes import Ask, carry_out
 from webapp.api.json_body import require_no_fields
 from webapp.api.responses import answer, cacheable, documented, page_answer, pagination
-from webapp.api.schemas import ChangeHeaders, DatabasePath, PostHeaders
+from webapp.api.schemas import DatabasePath, PostHeaders
 from webapp.http import current_actor, current_session
 from webapp.models import Database, Operation
 from webapp.services import access, databases, deletions, metrics, storage_limits
@@ -45,8 +45,10 @@ def create(header: PostHeaders, body: schemas.NewDatabase) -> Response:
     spec = databases.DatabaseSpec(body.display_name, body.name)
     return carry_out(
         header,
+        changes.whole_account,
         lambda session, actor: databases.create_database(session, actor, spec),
-        lambda operation: answer(shapes.created(operation.database), 201),
+        lambda operation: answer(shapes.created(operation), 201),
+        sees="credentials",
     )
 
 
@@ -64,63 +66,75 @@ def show_metrics(path: DatabasePath, query: figures.MetricsQuery) -> Response:
     return answer(figures.of_database(metrics.of_database(session, database, query.range)))
 
 
-@api.patch("/<id>", responses=documented(DETAIL, 404, 413, 415))
-def change(path: DatabasePath, body: schemas.DatabaseChanges) -> Response:
+@api.patch("/<id>", responses=documented(DETAIL, 404, 413, 415, 422))
+def change(path: DatabasePath, header: PostHeaders, body: schemas.DatabaseChanges) -> Response:
     """Rename a database: its display name, not the name in connection strings."""
-    session, actor = current_session(), current_actor()
-    database = access.require(session, actor, path.id, "operate")
-    if body.model_fields_set:
-        databases.rename_database(session, actor, database, body.display_name)
-    else:
-        changes.nothing_changed()
-    session.commit()
-    return answer(shapes.detail(database))
+
+    def make(session: Session, actor: Actor) -> Response:
+        database = access.require(session, actor, path.id, "operate")
+        if body.model_fields_set:
+            databases.rename_database(session, actor, database, body.display_name)
+        else:
+            changes.nothing_changed()
+        session.flush()
+        return answer(shapes.detail(database))
+
+    return changes.once(header, changes.on(path.id, "operate"), make)
 
 
-@api.delete("/<id>", responses=documented({204: None, **ACCEPTED}, *QUEUED))
-def delete(path: DatabasePath, header: ChangeHeaders, query: DeleteQuery) -> Response:
+@api.delete("/<id>", responses=documented({204: None, **ACCEPTED}, *QUEUED, 422))
+def delete(path: DatabasePath, header: PostHeaders, query: DeleteQuery) -> Response:
     """Delete a database: data, role and pool entry go, and the name is free. A final backup is kept unless skipped."""
 
     def end(session: Session, actor: Actor, database: Database) -> Operation:
         return deletions.delete_database(session, actor, database, skip_final_backup=query.skip_final_backup)
 
-    return carry_out(header, _asks(path, "own", end), lambda _: Response(status=204))
+    return carry_out(header, changes.on(path.id, "own"), _asks(path, "own", end), lambda _: Response(status=204))
 
 
 @api.post("/<id>/reset-password", responses=documented({200: schemas.NewPassword, **ACCEPTED}, *POSTED))
 def reset_password(path: DatabasePath, header: PostHeaders) -> Response:
     """Replace the password; the old one is dead at once, for open connections too."""
-    return carry_out(header, _asks(path, "reset_password", databases.reset_password), _new_password)
+    return carry_out(
+        header,
+        changes.on(path.id, "reset_password"),
+        _asks(path, "reset_password", databases.reset_password),
+        _new_password,
+    )
 
 
 @api.post("/<id>/repair-ownership", responses=documented({200: schemas.RepairedOwnership, **ACCEPTED}, *POSTED))
 def repair_ownership(path: DatabasePath, header: PostHeaders) -> Response:
     """Give every object inside back to the database's own role."""
-    return carry_out(header, _asks(path, "operate", databases.repair_ownership), _repaired)
+    return carry_out(
+        header, changes.on(path.id, "operate"), _asks(path, "operate", databases.repair_ownership), _repaired
+    )
 
 
 @api.post("/<id>/start", responses=documented({**DETAIL, **ACCEPTED}, *POSTED))
 def start(path: DatabasePath, header: PostHeaders) -> Response:
     """Open a stopped database again."""
-    return carry_out(header, _asks(path, "operate", databases.start_database), _detail)
+    return carry_out(header, changes.on(path.id, "operate"), _asks(path, "operate", databases.start_database), _detail)
 
 
 @api.post("/<id>/stop", responses=documented({**DETAIL, **ACCEPTED}, *POSTED))
 def stop(path: DatabasePath, header: PostHeaders) -> Response:
     """Cut off all clients and refuse new ones; the data stays."""
-    return carry_out(header, _asks(path, "operate", databases.stop_database), _detail)
+    return carry_out(header, changes.on(path.id, "operate"), _asks(path, "operate", databases.stop_database), _detail)
 
 
 @api.post("/<id>/restart", responses=documented({**DETAIL, **ACCEPTED}, *POSTED))
 def restart(path: DatabasePath, header: PostHeaders) -> Response:
     """Cut every client once; they may connect again at once."""
-    return carry_out(header, _asks(path, "operate", databases.restart_database), _detail)
+    return carry_out(
+        header, changes.on(path.id, "operate"), _asks(path, "operate", databases.restart_database), _detail
+    )
 
 
 @api.post("/<id>/clean-up", responses=documented({**DETAIL, **ACCEPTED}, *POSTED))
 def clean_up(path: DatabasePath, header: PostHeaders) -> Response:
     """Open a database that was shut for its growth, read-only, so that space can be freed."""
-    return carry_out(header, _asks(path, "operate", storage_limits.clean_up), _detail)
+    return carry_out(header, changes.on(path.id, "operate"), _asks(path, "operate", storage_limits.clean_up), _detail)
 
 
 type Service = Callable[[Session, Actor, Database], Operation]
@@ -141,7 +155,7 @@ def _detail(operation: Operation) -> Response:
 
 
 def _new_password(operation: Operation) -> Response:
-    return answer(schemas.NewPassword(password=databases.credentials(operation.database).password))
+    return answer(schemas.NewPassword(password=databases.credentials_of_operation(operation).password))
 
 
 def _repaired(operation: Operation) -> Response:

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from webapp.api import backup_schemas as told
 from webapp.api import backup_shapes, schemas, shapes
 from webapp.api.auth import routes
-from webapp.api.changes import carry_out, nothing_changed
+from webapp.api.changes import carry_out, nothing_changed, on, once
 from webapp.api.responses import answer, cacheable, documented
 from webapp.api.schemas import DatabasePath, PostHeaders
 from webapp.http import current_actor, current_session
@@ -38,7 +38,7 @@ def undelete(path: DatabasePath, header: PostHeaders, body: told.Undelete) -> Re
         database = deletions.find_deleted(session, actor, path.id)
         return deletions.undelete(session, actor, database, body.name)
 
-    return carry_out(header, ask, lambda operation: answer(shapes.detail(operation.database)))
+    return carry_out(header, on(path.id, "own"), ask, lambda operation: answer(shapes.detail(operation.database)))
 
 
 @api.post(
@@ -54,7 +54,13 @@ def clone(path: DatabasePath, header: PostHeaders, body: told.Clone) -> Response
         backup = backups.find_backup(session, source, body.filename) if body.filename is not None else None
         return clones.clone_database(session, actor, source, spec, backup)
 
-    return carry_out(header, ask, lambda operation: answer(shapes.created(operation.database), 201))
+    return carry_out(
+        header,
+        on(path.id, "clone"),
+        ask,
+        lambda operation: answer(shapes.created(operation), 201),
+        sees="credentials",
+    )
 
 
 @api.get("/<id>/delete-protection", responses=documented({200: told.ProtectionOut, 304: None}, 404))
@@ -64,15 +70,17 @@ def show_protection(path: DatabasePath) -> Response:
     return cacheable(told.ProtectionOut(enabled=database.delete_protection))
 
 
-@api.put("/<id>/delete-protection", responses=documented({200: told.ProtectionOut}, 404, 413, 415))
-def protect(path: DatabasePath, body: told.Protection) -> Response:
+@api.put("/<id>/delete-protection", responses=documented({200: told.ProtectionOut}, 404, 413, 415, 422))
+def protect(path: DatabasePath, header: PostHeaders, body: told.Protection) -> Response:
     """Protect the database from being deleted, or no longer."""
-    session, actor = current_session(), current_actor()
-    database = access.require(session, actor, path.id, "own")
-    deletions.set_protection(session, actor, database, protected=body.enabled)
-    nothing_changed()
-    session.commit()
-    return answer(told.ProtectionOut(enabled=database.delete_protection))
+
+    def make(session: Session, actor: Actor) -> Response:
+        database = access.require(session, actor, path.id, "own")
+        deletions.set_protection(session, actor, database, protected=body.enabled)
+        nothing_changed()
+        return answer(told.ProtectionOut(enabled=database.delete_protection))
+
+    return once(header, on(path.id, "own"), make)
 
 
 @api.get("/<id>/backup-schedule", responses=documented({200: told.ScheduleOut, 304: None}, 404))
@@ -82,15 +90,18 @@ def show_schedule(path: DatabasePath) -> Response:
     return cacheable(_schedule(session, access.require(session, current_actor(), path.id, "list_backups")))
 
 
-@api.put("/<id>/backup-schedule", responses=documented({200: told.ScheduleOut}, 404, 413, 415))
-def change_schedule(path: DatabasePath, body: told.NewSchedule) -> Response:
+@api.put("/<id>/backup-schedule", responses=documented({200: told.ScheduleOut}, 404, 413, 415, 422))
+def change_schedule(path: DatabasePath, header: PostHeaders, body: told.NewSchedule) -> Response:
     """Replace the schedule, within the plan."""
-    session, actor = current_session(), current_actor()
-    database = access.require(session, actor, path.id, "operate")
     wish = Wish(body.enabled, body.hour_utc, body.every_hours, body.retention_days)
-    backup_schedules.change(session, actor, database, wish)
-    session.commit()
-    return answer(_schedule(session, database))
+
+    def make(session: Session, actor: Actor) -> Response:
+        database = access.require(session, actor, path.id, "operate")
+        backup_schedules.change(session, actor, database, wish)
+        session.flush()
+        return answer(_schedule(session, database))
+
+    return once(header, on(path.id, "operate"), make)
 
 
 def _schedule(session: Session, database: Database) -> told.ScheduleOut:

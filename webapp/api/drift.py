@@ -77,6 +77,7 @@ def repair(path: DifferencePath, header: PostHeaders) -> Response:
     require_no_fields()
     return carry_out(
         header,
+        changes.platform_admin,
         lambda session, actor: differences.repair(session, actor, path.id),
         lambda operation: answer(shapes.operation(operation)),
     )
@@ -89,7 +90,7 @@ def ignore(path: DifferencePath, header: PostHeaders) -> Response:
     session, actor = current_session(), current_actor()
     claimed = changes.claim(session, actor, header)
     if claimed and claimed.answer:
-        return changes.replay(claimed.answer)
+        return changes.replay(claimed.answer, changes.platform_admin)
     response = _noted(session, actor, path, ignored=True)
     if claimed:
         changes.remember(session, claimed, response)
@@ -97,14 +98,13 @@ def ignore(path: DifferencePath, header: PostHeaders) -> Response:
     return response
 
 
-@api.delete("/<id>/ignore", responses=documented({200: DifferenceOut}, 404, 413))
-def notice(path: DifferencePath) -> Response:
+@api.delete("/<id>/ignore", responses=documented({200: DifferenceOut}, 404, 409, 413, 422))
+def notice(path: DifferencePath, header: PostHeaders) -> Response:
     """Take an *ignore* back."""
     require_no_fields()
-    session, actor = current_session(), current_actor()
-    response = _noted(session, actor, path, ignored=False)
-    session.commit()
-    return response
+    return changes.once(
+        header, changes.platform_admin, lambda session, actor: _noted(session, actor, path, ignored=False)
+    )
 
 
 def _noted(session: Session, actor: Actor, path: DifferencePath, *, ignored: bool) -> Response:

@@ -15,7 +15,7 @@ from webapp.api.schemas import OperationPath
 from webapp.api.waiting import slots
 from webapp.http import Resources, current_actor, current_session, problem, release_session, resources
 from webapp.permits import permit
-from webapp.services import operations
+from webapp.services import api_keys, operations
 from webapp.services.actors import Actor
 from webapp.services.errors import ServiceError
 
@@ -80,5 +80,5 @@ def _stream(held: Resources, actor: Actor, operation_id: uuid.UUID) -> Iterator[
 def _look(held: Resources, actor: Actor, operation_id: uuid.UUID) -> tuple[str, bool, uuid.UUID | None]:
     """The operation as JSON, whether it is under way, and its run; the connection is given back."""
     with held.sessions() as session:
-        row = operations.find_operation(session, actor, operation_id)
+        row = operations.find_operation(session, api_keys.still(session, actor), operation_id)
         return shapes.operation(row).model_dump_json(by_alias=True), row.is_open, row.run_id

@@ -1,6 +1,7 @@
 """Invitations to a database by the API: made, sent again, withdrawn, and answered by whoever is invited."""
 
 from flask import Response
+from sqlalchemy.orm import Session
 
 from webapp.api import changes, schemas, shapes
 from webapp.api import invitation_schemas as told
@@ -35,7 +36,7 @@ def create(path: DatabasePath, header: PostHeaders, body: told.NewInvitation) ->
     session, actor = current_session(), current_actor()
     claimed = changes.claim(session, actor, header)
     if claimed and claimed.answer:
-        return changes.replay(claimed.answer)
+        return changes.replay(claimed.answer, changes.on(path.id, "operate"))
     database = access.require(session, actor, path.id, "operate")
     made, mail = invitations.invite(session, actor, database, body.email, body.role)
     response = answer(told.invitation(made), 201)
@@ -59,15 +60,17 @@ def resend(path: told.InvitationPath) -> Response:
     return answer(told.invitation(found))
 
 
-@api.delete("/<id>/invitations/<invitation_id>", responses=documented({204: None}, 404, 413))
-def withdraw(path: told.InvitationPath) -> Response:
+@api.delete("/<id>/invitations/<invitation_id>", responses=documented({204: None}, 404, 409, 413, 422))
+def withdraw(path: told.InvitationPath, header: PostHeaders) -> Response:
     """Withdraw an invitation."""
     require_no_fields()
-    session, actor = current_session(), current_actor()
-    database = access.require(session, actor, path.id, "operate")
-    invitations.withdraw(session, actor, database, path.invitation_id)
-    session.commit()
-    return Response(status=204)
+
+    def make(session: Session, actor: Actor) -> Response:
+        database = access.require(session, actor, path.id, "operate")
+        invitations.withdraw(session, actor, database, path.invitation_id)
+        return Response(status=204)
+
+    return changes.once(header, changes.on(path.id, "operate"), make)
 
 
 @own_api.get("", responses=documented({200: told.OwnInvitationList, 304: None}))

@@ -1,16 +1,18 @@
 """Members' own credentials by the API: a role of one's own, its password in the answer and nowhere else."""
 
 from flask import Response
+from sqlalchemy.orm import Session
 
 from webapp.api import access_schemas, schemas
 from webapp.api.auth import routes
-from webapp.api.changes import carry_out
+from webapp.api.changes import carry_out, on, once
 from webapp.api.json_body import require_no_fields
 from webapp.api.responses import answer, documented
 from webapp.api.schemas import DatabasePath, MemberPath, PostHeaders
 from webapp.http import current_actor, current_session
 from webapp.models import Operation
 from webapp.services import access, member_credentials, members
+from webapp.services.actors import Actor
 
 api = routes("member_credentials_api", "members", "/databases")
 
@@ -24,6 +26,7 @@ def make(path: DatabasePath, header: PostHeaders) -> Response:
     require_no_fields()
     return carry_out(
         header,
+        on(path.id, "member"),
         lambda session, actor: member_credentials.make(
             session, actor, access.require(session, actor, path.id, "member")
         ),
@@ -31,31 +34,34 @@ def make(path: DatabasePath, header: PostHeaders) -> Response:
     )
 
 
-@api.delete("/<id>/members/me/credentials", responses=documented({204: None}, 404, 413))
-def give_up(path: DatabasePath) -> Response:
+@api.delete("/<id>/members/me/credentials", responses=documented({204: None}, 404, 409, 413, 422))
+def give_up(path: DatabasePath, header: PostHeaders) -> Response:
     """End one's own credentials; the membership stays."""
     require_no_fields()
-    session, actor = current_session(), current_actor()
-    database = access.require(session, actor, path.id, "member")
-    member_credentials.give_up(session, actor, database)
-    session.commit()
-    return Response(status=204)
+
+    def make(session: Session, actor: Actor) -> Response:
+        member_credentials.give_up(session, actor, access.require(session, actor, path.id, "member"))
+        return Response(status=204)
+
+    return once(header, on(path.id, "member"), make)
 
 
-@api.delete("/<id>/members/<member_id>/credentials", responses=documented({204: None}, 404, 413))
-def revoke(path: MemberPath) -> Response:
+@api.delete("/<id>/members/<member_id>/credentials", responses=documented({204: None}, 404, 409, 413, 422))
+def revoke(path: MemberPath, header: PostHeaders) -> Response:
     """End a member's credentials; the membership stays."""
     require_no_fields()
-    session, actor = current_session(), current_actor()
-    database = access.require(session, actor, path.id, "operate")
-    member_credentials.revoke(session, actor, database, members.find_member(session, database, path.member_id))
-    session.commit()
-    return Response(status=204)
+
+    def make(session: Session, actor: Actor) -> Response:
+        database = access.require(session, actor, path.id, "operate")
+        member_credentials.revoke(session, actor, database, members.find_member(session, database, path.member_id))
+        return Response(status=204)
+
+    return once(header, on(path.id, "operate"), make)
 
 
 def _taken(operation: Operation) -> Response:
     session = current_session()
-    known = member_credentials.take(session, current_actor(), operation.database)
+    known = member_credentials.take(session, current_actor(), operation.database, operation)
     session.commit()
     shown = access_schemas.OwnCredentials(
         host=known.host,

@@ -1,6 +1,7 @@
 """A database's members by the API."""
 
 from flask import Response
+from sqlalchemy.orm import Session
 
 from webapp.api import access_schemas, changes, shapes
 from webapp.api.auth import routes
@@ -10,6 +11,7 @@ from webapp.api.schemas import DatabasePath, MemberPath, PostHeaders
 from webapp.http import current_actor, current_session, resources
 from webapp.limits import client_address, count
 from webapp.services import access, members
+from webapp.services.actors import Actor
 from webapp.services.errors import NotFound
 
 api = routes("members_api", "members", "/databases")
@@ -29,7 +31,7 @@ def add(path: DatabasePath, header: PostHeaders, body: access_schemas.NewMember)
     session, actor = current_session(), current_actor()
     claimed = changes.claim(session, actor, header)
     if claimed and claimed.answer:
-        return changes.replay(claimed.answer)
+        return changes.replay(claimed.answer, changes.on(path.id, "operate"))
     database = access.require(session, actor, path.id, "operate")
     try:
         response = answer(shapes.member(members.add_member(session, actor, database, body.email, body.role)), 201)
@@ -43,33 +45,36 @@ def add(path: DatabasePath, header: PostHeaders, body: access_schemas.NewMember)
     return response
 
 
-@api.patch("/<id>/members/<member_id>", responses=documented({200: access_schemas.MemberOut}, 404, 413, 415))
-def change(path: MemberPath, body: access_schemas.MemberChanges) -> Response:
+@api.patch("/<id>/members/<member_id>", responses=documented({200: access_schemas.MemberOut}, 404, 413, 415, 422))
+def change(path: MemberPath, header: PostHeaders, body: access_schemas.MemberChanges) -> Response:
     """Change a member's access level."""
-    session, actor = current_session(), current_actor()
-    database = access.require(session, actor, path.id, "operate")
-    response = answer(shapes.member(members.change_level(session, actor, database, path.member_id, body.role)))
-    session.commit()
-    return response
+
+    def make(session: Session, actor: Actor) -> Response:
+        database = access.require(session, actor, path.id, "operate")
+        return answer(shapes.member(members.change_level(session, actor, database, path.member_id, body.role)))
+
+    return changes.once(header, changes.on(path.id, "operate"), make)
 
 
-@api.delete("/<id>/members/me", responses=documented({204: None}, 404, 413))
-def leave(path: DatabasePath) -> Response:
-    """End one's own membership."""
+@api.delete("/<id>/members/me", responses=documented({204: None}, 404, 409, 413, 422))
+def leave(path: DatabasePath, header: PostHeaders) -> Response:
+    """End one's own membership. Whoever has left is told of it as any stranger is: 404, with the same key too."""
     require_no_fields()
-    session, actor = current_session(), current_actor()
-    database = access.require(session, actor, path.id, "member")
-    members.leave(session, actor, database)
-    session.commit()
-    return Response(status=204)
+
+    def make(session: Session, actor: Actor) -> Response:
+        members.leave(session, actor, access.require(session, actor, path.id, "member"))
+        return Response(status=204)
+
+    return changes.once(header, changes.on(path.id, "member"), make)
 
 
-@api.delete("/<id>/members/<member_id>", responses=documented({204: None}, 404, 413))
-def remove(path: MemberPath) -> Response:
+@api.delete("/<id>/members/<member_id>", responses=documented({204: None}, 404, 409, 413, 422))
+def remove(path: MemberPath, header: PostHeaders) -> Response:
     """End a membership, or leave: one's own may be ended by everybody."""
     require_no_fields()
-    session, actor = current_session(), current_actor()
-    database = access.require(session, actor, path.id, "view")
-    members.remove_member(session, actor, database, path.member_id)
-    session.commit()
-    return Response(status=204)
+
+    def make(session: Session, actor: Actor) -> Response:
+        members.remove_member(session, actor, access.require(session, actor, path.id, "view"), path.member_id)
+        return Response(status=204)
+
+    return changes.once(header, changes.on(path.id, "operate"), make)

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from webapp.api import schemas, shapes
 from webapp.api.auth import routes
-from webapp.api.changes import carry_out
+from webapp.api.changes import carry_out, on
 from webapp.api.responses import answer, documented
 from webapp.api.schemas import DatabasePath, PostHeaders
 from webapp.models import Operation
@@ -31,4 +31,4 @@ def move(path: DatabasePath, header: PostHeaders, body: Move) -> Response:
         database = access.require(session, actor, path.id, "move")
         return moves.move_database(session, actor, database, body.host)
 
-    return carry_out(header, ask, lambda operation: answer(shapes.detail(operation.database)))
+    return carry_out(header, on(path.id, "move"), ask, lambda operation: answer(shapes.detail(operation.database)))

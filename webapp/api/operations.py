@@ -4,7 +4,7 @@ from flask import Response
 
 from webapp.api import changes, schemas, shapes
 from webapp.api.auth import routes
-from webapp.api.changes import carry_out
+from webapp.api.changes import Allow, carry_out
 from webapp.api.json_body import require_no_fields
 from webapp.api.responses import answer, cacheable, documented, page_answer, pagination
 from webapp.api.schemas import OperationPath, PostHeaders
@@ -42,7 +42,7 @@ def cancel(path: OperationPath, header: PostHeaders) -> Response:
     session, actor = current_session(), current_actor()
     claimed = changes.claim(session, actor, header)
     if claimed and claimed.answer:
-        return changes.replay(claimed.answer)
+        return changes.replay(claimed.answer, _operates(path))
     response = answer(shapes.operation(operations.cancel_operation(session, actor, path.id)))
     if claimed:
         changes.remember(session, claimed, response)
@@ -59,6 +59,11 @@ def retry(path: OperationPath, header: PostHeaders) -> Response:
     require_no_fields()
     return carry_out(
         header,
+        _operates(path),
         lambda session, actor: operations.retry_operation(session, actor, path.id),
         lambda operation: answer(shapes.operation(operation)),
     )
+
+
+def _operates(path: OperationPath) -> Allow:
+    return lambda session, actor: operations.find_operation(session, actor, path.id, "operate")

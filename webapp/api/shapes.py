@@ -38,9 +38,9 @@ def detail(row: Database) -> schemas.DatabaseDetail:
     )
 
 
-def created(row: Database) -> schemas.CreatedDatabase:
-    """A new database with its password and connection string, for its owner."""
-    known = databases.credentials(row)
+def created(operation: Operation) -> schemas.CreatedDatabase:
+    """The new database of an operation, with the password and connection string that it made."""
+    row, known = operation.database, databases.credentials_of_operation(operation)
     return schemas.CreatedDatabase(
         id=row.id,
         name=row.name,

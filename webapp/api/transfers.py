@@ -1,6 +1,7 @@
 """Handing a database over by the API."""
 
 from flask import Response
+from sqlalchemy.orm import Session
 
 from webapp.api import changes
 from webapp.api import invitation_schemas as told
@@ -11,6 +12,7 @@ from webapp.api.schemas import DatabasePath, PostHeaders
 from webapp.http import current_actor, current_session
 from webapp.limits import limit_mails
 from webapp.services import access, outbox, transfers
+from webapp.services.actors import Actor
 from webapp.services.errors import InvitationNotFound
 
 api = routes("transfers_api", "members", "/databases")
@@ -34,7 +36,7 @@ def offer(path: DatabasePath, header: PostHeaders, body: told.NewTransfer) -> Re
     session, actor = current_session(), current_actor()
     claimed = changes.claim(session, actor, header)
     if claimed and claimed.answer:
-        return changes.replay(claimed.answer)
+        return changes.replay(claimed.answer, _hands_over(path))
     database = access.require(session, actor, path.id, "own")
     access.require_full_account(actor)
     made, mail = transfers.offer(session, actor, database, body.email, stays=body.stay)
@@ -46,13 +48,23 @@ def offer(path: DatabasePath, header: PostHeaders, body: told.NewTransfer) -> Re
     return response
 
 
-@api.delete("/<id>/transfer", responses=documented({204: None}, 404, 413))
-def withdraw(path: DatabasePath) -> Response:
+@api.delete("/<id>/transfer", responses=documented({204: None}, 404, 409, 413, 422))
+def withdraw(path: DatabasePath, header: PostHeaders) -> Response:
     """Take the offer back."""
     require_no_fields()
-    session, actor = current_session(), current_actor()
-    database = access.require(session, actor, path.id, "own")
-    access.require_full_account(actor)
-    transfers.withdraw(session, actor, database)
-    session.commit()
-    return Response(status=204)
+
+    def make(session: Session, actor: Actor) -> Response:
+        database = access.require(session, actor, path.id, "own")
+        access.require_full_account(actor)
+        transfers.withdraw(session, actor, database)
+        return Response(status=204)
+
+    return changes.once(header, _hands_over(path), make)
+
+
+def _hands_over(path: DatabasePath) -> changes.Allow:
+    def allow(session: Session, actor: Actor) -> None:
+        access.require_also_deleted(session, actor, path.id, "own")
+        access.require_full_account(actor)
+
+    return allow

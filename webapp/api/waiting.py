@@ -10,6 +10,7 @@ from typing import cast
 
 import structlog
 from flask import Flask, Response, current_app, url_for
+from sqlalchemy.orm import Session
 
 from webapp.api import shapes
 from webapp.api.preference import Preference
@@ -19,7 +20,7 @@ from webapp.db import AWAY, is_away
 from webapp.http import current_session, problem, release_session, resources
 from webapp.models import Operation
 from webapp.permits import permit
-from webapp.services import operations
+from webapp.services import api_keys, operations
 from webapp.services.actors import Actor
 from webapp.services.errors import Conflict, HostUnavailable, OperationFailed
 
@@ -29,6 +30,8 @@ AWAY_PAUSE_S = 0.3
 
 log = structlog.get_logger(__name__)
 type Done = Callable[[Operation], Response]
+# The operation, for whoever may have its answer as of now; raises a ServiceError otherwise.
+type Again = Callable[[Session, Actor, uuid.UUID], Operation]
 
 
 def init_app(app: Flask) -> None:
@@ -49,17 +52,27 @@ def waiting_slot() -> Iterator[bool]:
 
 
 def finish(
-    operation_id: uuid.UUID, actor: Actor, preference: Preference, done: Done, *, asked: OperationOut | None = None
+    operation_id: uuid.UUID,
+    actor: Actor,
+    preference: Preference,
+    done: Done,
+    again: Again,
+    *,
+    asked: OperationOut | None = None,
 ) -> Response:
     """Wait as long as the caller likes, then answer: `done`, 202 with the operation, or what went wrong.
 
     The change is saved, so that a control database that is away is waited for too; when it stays away, the answer
-    is 202 with the operation as it was *asked* for.
+    is 202 with the operation as it was *asked* for. What was allowed before the wait may not be any more: *again* is
+    asked.
     """
     deadline = time.monotonic() + preference.patience_s(resources().settings.wait_timeout_s)
     while True:
         try:
-            return _finish(operation_id, actor, preference, done, max(0.0, deadline - time.monotonic()))
+            left_s = max(0.0, deadline - time.monotonic())
+            wait_for(operation_id, actor, left_s)
+            session = current_session()
+            return _finish(again(session, api_keys.still(session, actor), operation_id), preference, done, left_s)
         except AWAY as error:
             release_session()
             if not is_away(error):
@@ -72,8 +85,7 @@ def finish(
         time.sleep(AWAY_PAUSE_S)
 
 
-def _finish(operation_id: uuid.UUID, actor: Actor, preference: Preference, done: Done, patience_s: float) -> Response:
-    operation = wait_for(operation_id, actor, patience_s)
+def _finish(operation: Operation, preference: Preference, done: Done, patience_s: float) -> Response:
     if preference.respond_async and patience_s == 0:
         return _accepted(shapes.operation(operation), preference)
     if operation.state == "succeeded":
@@ -88,9 +100,11 @@ def _finish(operation_id: uuid.UUID, actor: Actor, preference: Preference, done:
     return _accepted(shapes.operation(operation), preference)
 
 
-def after(operation_id: uuid.UUID, actor: Actor, preference: Preference, done: Done) -> Response:
+def after(operation_id: uuid.UUID, actor: Actor, preference: Preference, done: Done, again: Again) -> Response:
     """Wait for what is in the way, however that ends, and then answer by `done`; or 202 with it: ask again then."""
-    operation = wait_for(operation_id, actor, preference.patience_s(resources().settings.wait_timeout_s))
+    wait_for(operation_id, actor, preference.patience_s(resources().settings.wait_timeout_s))
+    session = current_session()
+    operation = again(session, api_keys.still(session, actor), operation_id)
     return _accepted(shapes.operation(operation), preference) if operation.is_open else done(operation)
 
 
@@ -100,7 +114,8 @@ def wait_for(operation_id: uuid.UUID, actor: Actor, patience_s: float) -> Operat
     notices = resources().notices
     with waiting_slot() as may_wait, notices.subscribe(f"operation:{operation_id}") as changes:
         while True:
-            operation = operations.find_operation(current_session(), actor, operation_id)
+            session = current_session()
+            operation = operations.find_operation(session, api_keys.still(session, actor), operation_id)
             release_session()
             left_s = deadline - time.monotonic()
             if not operation.is_open or not may_wait or left_s <= 0 or _is_hopeless(operation, left_s):

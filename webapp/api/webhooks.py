@@ -14,6 +14,7 @@ from webapp.api.webhook_schemas import DeliveryPath, EndpointPath
 from webapp.http import current_actor, current_session
 from webapp.models import WebhookDelivery, WebhookEndpoint
 from webapp.services import webhook_endpoints
+from webapp.services.actors import Actor
 
 api = routes("webhooks_api", "webhooks", "/webhooks")
 
@@ -31,7 +32,7 @@ def create(header: PostHeaders, body: webhook_schemas.NewEndpoint) -> Response:
     session, actor = current_session(), current_actor()
     claimed = changes.claim(session, actor, header)
     if claimed and claimed.answer:
-        return changes.replay(claimed.answer)
+        return changes.replay(claimed.answer, changes.whole_account)
     made = webhook_endpoints.create_endpoint(session, actor, body.url, list(body.events))
     response = answer(webhook_schemas.with_secret(made.endpoint, made.secret), 201)
     if claimed:
@@ -46,28 +47,35 @@ def show(path: EndpointPath) -> Response:
     return cacheable(webhook_schemas.endpoint(_find(path)))
 
 
-@api.patch("/<id>", responses=documented({200: webhook_schemas.EndpointOut}, 404, 413, 415))
-def change(path: EndpointPath, body: webhook_schemas.EndpointChanges) -> Response:
+@api.patch("/<id>", responses=documented({200: webhook_schemas.EndpointOut}, 404, 413, 415, 422))
+def change(path: EndpointPath, header: PostHeaders, body: webhook_schemas.EndpointChanges) -> Response:
     """Change the address or the events, disable the endpoint or enable it: then what waits is sent at once."""
-    session, actor, endpoint = current_session(), current_actor(), _find(path)
     wanted = body.model_dump(exclude_unset=True)
-    state = wanted.pop("state", endpoint.state)
-    changes.nothing_changed()  # unless one of these says otherwise
-    if wanted:
-        webhook_endpoints.change_endpoint(session, actor, endpoint, **wanted)
-    if state != endpoint.state:
-        webhook_endpoints.set_state(session, actor, endpoint, state)
-    session.commit()
-    return answer(webhook_schemas.endpoint(endpoint))
+
+    def make(session: Session, actor: Actor) -> Response:
+        endpoint = _find(path)
+        state = wanted.pop("state", endpoint.state)
+        changes.nothing_changed()  # unless one of these says otherwise
+        if wanted:
+            webhook_endpoints.change_endpoint(session, actor, endpoint, **wanted)
+        if state != endpoint.state:
+            webhook_endpoints.set_state(session, actor, endpoint, state)
+        session.flush()
+        return answer(webhook_schemas.endpoint(endpoint))
+
+    return changes.once(header, changes.whole_account, make)
 
 
-@api.delete("/<id>", responses=documented({204: None}, 404, 413))
-def delete(path: EndpointPath) -> Response:
+@api.delete("/<id>", responses=documented({204: None}, 404, 409, 413, 422))
+def delete(path: EndpointPath, header: PostHeaders) -> Response:
     """Delete an endpoint with its log and what waits for it."""
     require_no_fields()
-    webhook_endpoints.delete_endpoint(current_session(), current_actor(), _find(path))
-    current_session().commit()
-    return Response(status=204)
+
+    def make(session: Session, actor: Actor) -> Response:
+        webhook_endpoints.delete_endpoint(session, actor, _find(path))
+        return Response(status=204)
+
+    return changes.once(header, changes.whole_account, make)
 
 
 @api.post(
@@ -78,7 +86,7 @@ def rotate_secret(path: EndpointPath, header: PostHeaders, body: webhook_schemas
     session, actor = current_session(), current_actor()
     claimed = changes.claim(session, actor, header)
     if claimed and claimed.answer:
-        return changes.replay(claimed.answer)
+        return changes.replay(claimed.answer, changes.whole_account)
     made = webhook_endpoints.rotate_secret(session, actor, _find(path), keep_old=not body.end_old)
     response = answer(webhook_schemas.with_secret(made.endpoint, made.secret))
     if claimed:
@@ -131,7 +139,7 @@ def _sent(header: PostHeaders, send: Callable[[Session], WebhookDelivery]) -> Re
     session, actor = current_session(), current_actor()
     claimed = changes.claim(session, actor, header)
     if claimed and claimed.answer:
-        return changes.replay(claimed.answer)
+        return changes.replay(claimed.answer, changes.whole_account)
     delivery = send(session)
     session.refresh(delivery)
     response = answer(webhook_schemas.delivery(delivery), 202)

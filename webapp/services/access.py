@@ -68,6 +68,15 @@ def require(session: Session, actor: Actor, database_id: uuid.UUID, permission: 
     return database
 
 
+def require_also_deleted(session: Session, actor: Actor, database_id: uuid.UUID, permission: str) -> Database:
+    """As `require`, for what is told again: the database may have been deleted since. Raises DatabaseNotFound."""
+    mark_authorized()
+    database = session.get(Database, database_id, populate_existing=True)
+    if database is None or not allows(actor, database, permission):
+        raise DatabaseNotFound
+    return database
+
+
 def visible(actor: Actor) -> ColumnElement[bool]:
     """The condition that keeps a list of databases to what *actor* may see."""
     mark_authorized()

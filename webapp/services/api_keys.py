@@ -2,7 +2,7 @@
 
 import secrets
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from hmac import compare_digest
@@ -73,6 +73,16 @@ def authenticate(session: Session, secret: str, *, ip: str | None) -> ApiKey:
     if api_key.last_used_at is None or now - api_key.last_used_at > USED_EVERY or api_key.last_used_ip != ip:
         api_key.last_used_at, api_key.last_used_ip = now, ip
     return api_key
+
+
+def still(session: Session, actor: Actor) -> Actor:
+    """*actor* with the key and its user as they are now, for what lasts longer than a moment. Raises Unauthorized."""
+    if actor.api_key is None:
+        return actor
+    api_key = session.get(ApiKey, actor.api_key.id, populate_existing=True)
+    if api_key is None or api_key.revoked_at or api_key.is_expired or api_key.user.state != "active":
+        raise Unauthorized("The API key is not valid.")
+    return replace(actor, api_key=api_key, user=api_key.user)
 
 
 def list_keys(session: Session, user: User) -> list[ApiKey]:

@@ -79,15 +79,18 @@ def find(session: Session, token: str) -> AuthSession | None:
     """The live session of *token*, or None when it is unknown, expired, revoked or its user banned."""
     auth_session = session.scalar(select(AuthSession).where(AuthSession.token_hash == _hash(token)))
     now = datetime.now(UTC)
-    if auth_session is None or auth_session.revoked_at or auth_session.expires_at <= now:
-        return None
-    if auth_session.user.state != "active":
-        return None
-    if auth_session.viewing is not None and not auth_session.user.is_admin:
+    if auth_session is None or not is_live(auth_session):
         return None
     if now - auth_session.last_seen_at > SEEN_EVERY:
         auth_session.last_seen_at = now
     return auth_session
+
+
+def is_live(auth_session: AuthSession) -> bool:
+    """Whether it counts now: neither over nor revoked, its user not banned, and who looks as somebody an admin."""
+    if auth_session.revoked_at or auth_session.expires_at <= datetime.now(UTC):
+        return False
+    return auth_session.user.state == "active" and (auth_session.viewing is None or auth_session.user.is_admin)
 
 
 def list_sessions(session: Session, user: User) -> list[AuthSession]:

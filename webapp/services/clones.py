@@ -24,7 +24,9 @@ def clone_database(
         backups.require_active(source)
         backup = backups.plan_backup(session, source, "manual")
     database = databases.add_database(session, actor, spec)
-    params = {"backup_id": str(backup.id), "made_first": made_first}
+    params = {"backup_id": str(backup.id), "made_first": made_first} | databases.secret_mark(
+        database.password_encrypted
+    )
     operation = operations.enqueue(session, "database.clone", database, actor, params, lane="long")
     details = {"from": source.name, "backup": backup.filename}
     audit.record(

@@ -3,6 +3,7 @@
 import secrets
 import uuid
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -16,12 +17,20 @@ from webapp.models import Database, Host, Operation
 from webapp.models.databases import GENERATIONS
 from webapp.services import access, audit, copies, hosts, operations, plans, users
 from webapp.services.actors import Actor
-from webapp.services.errors import DatabaseNotActive, DeleteProtected, NameTaken, OperationInProgress, Unauthorized
+from webapp.services.errors import (
+    Conflict,
+    DatabaseNotActive,
+    DeleteProtected,
+    NameTaken,
+    OperationInProgress,
+    Unauthorized,
+)
 from webapp.services.names import check_display_name, check_name, derive_name
 from webapp.services.paging import Page, paginate
 from webapp.services.scram import scram_verifier
 from webapp.services.vault import vault
 
+SECRET = "secret"  # noqa: S105  # of an operation's parameters
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -56,7 +65,9 @@ def create_database(session: Session, actor: Actor, spec: DatabaseSpec) -> Opera
     Raises ValidationFailed, KeyScopeDenied, PlanLimitReached, NameTaken or HostUnavailable.
     """
     database = add_database(session, actor, spec)
-    operation = operations.enqueue(session, "database.create", database, actor)
+    operation = operations.enqueue(
+        session, "database.create", database, actor, secret_mark(database.password_encrypted)
+    )
     audit.record(session, actor, "database.create", database.name, database=database, operation=operation)
     return operation
 
@@ -165,6 +176,19 @@ def credentials(database: Database) -> Credentials:
     return credentials_of(database, database.name, password)
 
 
+def credentials_of_operation(operation: Operation) -> Credentials:
+    """The credentials that this operation made, never later ones. Raises Conflict when the password was replaced."""
+    mark = secret_mark(operation.database.password_encrypted)
+    if mark and operation.params.get(SECRET) != mark[SECRET]:
+        raise Conflict("The password of this operation was replaced since. Reset the password to get a new one.")
+    return credentials(operation.database)
+
+
+def secret_mark(sealed: bytes | None) -> dict[str, str]:
+    """What tells one sealed password from the next, and nothing about it; it goes with the operation."""
+    return {} if sealed is None else {SECRET: sha256(sealed).hexdigest()}
+
+
 def credentials_of(database: Database, role: str, password: str) -> Credentials:
     """How to connect as *role*."""
     return Credentials(
@@ -235,6 +259,7 @@ def queue_change(
         database.desired_state = desired_state
     if secret is not None:
         database.verifier, database.password_encrypted = secret
+        previous |= secret_mark(database.password_encrypted)
     database.generation = session.scalars(select(GENERATIONS.next_value())).one()
     operation = operations.enqueue(session, kind, database, actor, previous | (params or {}), lane=lane)
     audit.record(session, actor, kind, database.name, database=database, operation=operation, details=details)

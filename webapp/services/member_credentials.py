@@ -40,20 +40,24 @@ def make(session: Session, actor: Actor, database: Database) -> Operation:
     found.password_encrypted = vault().encrypt(password, str(found.id))
     member.credential = found
     session.flush()
-    return _queue(session, actor, database, {"made": found.role})
+    secret = databases.secret_mark(found.password_encrypted)
+    return _queue(session, actor, database, {"made": found.role}, secret)
 
 
-def take(session: Session, actor: Actor, database: Database) -> Credentials:
+def take(session: Session, actor: Actor, database: Database, operation: Operation | None = None) -> Credentials:
     """The actor's new credentials, this once: the password is erased with it. The caller commits.
 
-    Raises NotFound when there are none or they were shown already, and OperationInProgress before the host has them.
+    Only what *operation* made, where one is given. Raises NotFound when there are none or they were shown already, and
+    OperationInProgress before the host has them.
     """
     found = _own(actor, database).credential
-    if found is None or found.password_encrypted is None:
+    sealed = found.password_encrypted if found else None
+    wanted = operation.params.get(databases.SECRET) if operation else None
+    if found is None or sealed is None or (operation and databases.secret_mark(sealed)[databases.SECRET] != wanted):
         raise NotFound("There is no password to show: it was shown already. Make a new one.")
     if database.applied_generation != database.generation:
         raise OperationInProgress("The host does not have these credentials yet.")
-    password = vault().decrypt(found.password_encrypted, str(found.id))
+    password = vault().decrypt(sealed, str(found.id))
     found.password_encrypted = None
     audit.record(session, actor, "member.reveal_credentials", database.name, database=database)
     return databases.credentials_of(database, found.role, password)
@@ -104,8 +108,14 @@ def queue_changed(session: Session) -> int:
     return done
 
 
-def _queue(session: Session, actor: Actor, database: Database, details: dict[str, str]) -> Operation:
-    operation = databases.queue_change(session, actor, database, "database.members", details=details)
+def _queue(
+    session: Session,
+    actor: Actor,
+    database: Database,
+    details: dict[str, str],
+    params: dict[str, str] | None = None,
+) -> Operation:
+    operation = databases.queue_change(session, actor, database, "database.members", params=params, details=details)
     database.members_changed = False
     return operation
 

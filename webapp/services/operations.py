@@ -97,12 +97,12 @@ def list_operations(
     return paginate(session, query.order_by(Operation.created_at.desc(), Operation.id), page=page, limit=limit)
 
 
-def find_operation(session: Session, actor: Actor, operation_id: uuid.UUID) -> Operation:
-    """The operation as it is now. Raises OperationNotFound for a missing or a stranger's one."""
+def find_operation(session: Session, actor: Actor, operation_id: uuid.UUID, permission: str = "view") -> Operation:
+    """The operation as it is now, for whoever has *permission* on its database. Raises OperationNotFound."""
     mark_authorized()
     query = select(Operation).where(Operation.id == operation_id).execution_options(populate_existing=True)
     operation = session.scalar(query)
-    if operation is None or not access.allows(actor, operation.database, "view"):
+    if operation is None or not access.allows(actor, operation.database, permission):
         raise OperationNotFound
     return operation
 
@@ -120,7 +120,7 @@ def cancel_operation(session: Session, actor: Actor, operation_id: uuid.UUID) ->
 
     Cancelled is not undone: what already happened on the host stays. Raises Conflict when it has ended.
     """
-    operation = _require_operate(session, actor, operation_id)
+    operation = find_operation(session, actor, operation_id, "operate")
     if operation.kind in UNCANCELLABLE:
         raise Conflict(f"{UNCANCELLABLE[operation.kind]} cannot be cancelled.")
     if operation.kind == "database.reset_password":
@@ -139,7 +139,7 @@ def cancel_operation(session: Session, actor: Actor, operation_id: uuid.UUID) ->
 
 def retry_operation(session: Session, actor: Actor, operation_id: uuid.UUID) -> Operation:
     """Queue a failed or cancelled operation again. Raises Conflict when it is neither or was overtaken."""
-    operation = _require_operate(session, actor, operation_id)
+    operation = find_operation(session, actor, operation_id, "operate")
     database = operation.database
     if database.deleted_at is not None:
         raise DatabaseNotFound
@@ -161,13 +161,6 @@ def retry_operation(session: Session, actor: Actor, operation_id: uuid.UUID) -> 
     audit.record(session, actor, "operation.retry", operation.kind, database=database, operation=operation)
     doorbell.ring_for(session, operation)
     session.refresh(operation)
-    return operation
-
-
-def _require_operate(session: Session, actor: Actor, operation_id: uuid.UUID) -> Operation:
-    operation = find_operation(session, actor, operation_id)
-    if not access.allows(actor, operation.database, "operate"):
-        raise OperationNotFound
     return operation
 
 

@@ -2,17 +2,20 @@
 
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from time import monotonic
 
 from flask import Blueprint, Response, flash, redirect, render_template, request, stream_with_context, url_for
+from flask_login import current_user
 from werkzeug.wrappers import Response as BaseResponse
 
 from webapp.http import current_actor, current_session, release_session, resources
 from webapp.models.operations import OPERATION_STATES
 from webapp.services import access, operations
-from webapp.services.errors import Conflict
+from webapp.services.errors import Conflict, ServiceError
 from webapp.services.notices import Subscription
 from webapp.web.requests import page_number
+from webapp.web.sessions import still
 
 blueprint = Blueprint("operations", __name__, url_prefix="/operations")
 
@@ -45,7 +48,11 @@ def events(operation_id: uuid.UUID) -> Response:
     """The operation's panel as server-sent events, again after each change, until it has ended."""
     operations.find_operation(current_session(), current_actor(), operation_id)
     headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
-    return Response(stream_with_context(_stream(operation_id)), mimetype="text/event-stream", headers=headers)
+    return Response(
+        stream_with_context(_stream(operation_id, uuid.UUID(current_user.get_id()))),
+        mimetype="text/event-stream",
+        headers=headers,
+    )
 
 
 @blueprint.post("/<uuid:operation_id>/cancel")
@@ -75,17 +82,17 @@ def refused(error: Conflict) -> tuple[str, int]:
     return show(view_args["operation_id"], problem=str(error)), error.status
 
 
-def _stream(operation_id: uuid.UUID) -> Iterator[str]:
-    """Yield the panel whenever it reads differently. A stream ends after a minute, so that the browser comes
-    again and its session is looked at anew; no database connection is held while it waits."""
-    with resources().notices.subscribe() as subscription:
-        yield from _panels(operation_id, subscription)
+def _stream(operation_id: uuid.UUID, visitor: uuid.UUID) -> Iterator[str]:
+    """Yield the panel whenever it reads differently, for as long as the session lives and its user may see it. A
+    stream ends after a minute; no database connection is held while it waits."""
+    with resources().notices.subscribe() as subscription, suppress(ServiceError):
+        yield from _panels(operation_id, visitor, subscription)
 
 
-def _panels(operation_id: uuid.UUID, subscription: Subscription) -> Iterator[str]:
+def _panels(operation_id: uuid.UUID, visitor: uuid.UUID, subscription: Subscription) -> Iterator[str]:
     shown, ends, beat = "", monotonic() + STREAM_S, monotonic()
     while monotonic() < ends:
-        panel, is_open = _panel(operation_id)
+        panel, is_open = _panel(operation_id, visitor)
         if panel != shown:
             shown, beat = panel, monotonic()
             yield _message(panel)
@@ -98,9 +105,9 @@ def _panels(operation_id: uuid.UUID, subscription: Subscription) -> Iterator[str
         subscription.wait(RECHECK_S)
 
 
-def _panel(operation_id: uuid.UUID) -> tuple[str, bool]:
-    """The panel as it reads now, and whether more is to come."""
-    operation = operations.find_operation(current_session(), current_actor(), operation_id)
+def _panel(operation_id: uuid.UUID, visitor: uuid.UUID) -> tuple[str, bool]:
+    """The panel as it reads now, and whether more is to come. Raises a ServiceError for whoever may not see it now."""
+    operation = operations.find_operation(current_session(), still(visitor), operation_id)
     progress = operations.progress(operation)
     panel = render_template("operations/_progress.html", operation=operation, progress=progress)
     is_open = operation.is_open

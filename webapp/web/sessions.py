@@ -1,5 +1,6 @@
 """Who is signed in: the browser's cookie, the server-side session it names, and the actor of the request."""
 
+import uuid
 from collections.abc import Callable
 from functools import wraps
 
@@ -58,6 +59,15 @@ def require_visitor() -> BaseResponse | None:
     if current_user.viewer is not None and request.method not in ("GET", "HEAD"):
         raise NotAllowed("You are only looking. Stop viewing as this user to change something.")
     return None
+
+
+def still(auth_session_id: uuid.UUID) -> Actor:
+    """The visitor as they are now, for what lasts longer than a moment. Raises Unauthorized."""
+    auth_session = current_session().get(AuthSession, auth_session_id, populate_existing=True)
+    if auth_session is None or not auth_sessions.is_live(auth_session):
+        raise Unauthorized("You are signed out. Sign in and try again.")
+    visitor = Visitor(auth_session)
+    return Actor("user", visitor.user, viewer=visitor.viewer)
 
 
 def acting_visitor() -> Actor:
