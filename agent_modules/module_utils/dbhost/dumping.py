@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from . import (
     access_rights,
     activity,
@@ -22,6 +24,8 @@ from . import (
     kept_settings,
     manifests,
     names,
+    ownership,
+    postgres,
     reading,
     search_paths,
 )
@@ -33,6 +37,7 @@ from .jobs import Progress
 from .tenant_session import TenantSession
 
 FOOTER = b"\n-- PostgreSQL database dump complete\n"
+_ATTEMPTS = 3
 _TAIL = 4096  # newer versions of pg_dump write a line after the footer
 _SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_export_snapshot()"
 _STEP = "Dump the database"
@@ -79,20 +84,46 @@ def run(state_dir: Path, user: DumpUser, wanted: Backup, progress: Progress) -> 
         dump_files.remove_partials(folder)
         if not wanted.upload and (found := dump_files.described(folder, wanted.filename)):
             return found
-        sink = _sink(folder, wanted)
-        try:
-            about = _dump(user, wanted, sink, progress)
-            if not wanted.upload:
-                dump_files.describe(folder, wanted.filename, about)
-            sink.publish()
-            progress.bytes_total = progress.bytes_done
-        except OSError as error:
-            sink.abort()
-            raise of_files(error, _STEP) from None
-        except BaseException:
-            sink.abort()
-            raise
+        _give_back(user, wanted.name)
+        for attempt in range(_ATTEMPTS):
+            try:
+                about = _dump_to(_sink(folder, wanted), folder, user, wanted, progress)
+                break
+            except TenantError:
+                # A member who works without the tenant's role can make what the tenant cannot read while we dump.
+                if not _give_back(user, wanted.name) or attempt == _ATTEMPTS - 1:
+                    raise
         return {**about, "changes": [f"Back up to {wanted.filename}"]}
+
+
+def _give_back(user: DumpUser, name: str) -> bool:
+    """Whether something in the database belonged to another role; a dump as the tenant would fail on it.
+
+    A database that cannot be entered is told by the dump.
+    """
+    try:
+        with postgres.connect(user.cluster, name) as inside:
+            return bool(ownership.repair(inside, name, check=False).changes)
+    except (TenantError, psycopg.Error):
+        return False
+
+
+def _dump_to(
+    sink: FileSink | PartsSink, folder: Path, user: DumpUser, wanted: Backup, progress: Progress
+) -> dict[str, Any]:
+    try:
+        about = _dump(user, wanted, sink, progress)
+        if not wanted.upload:
+            dump_files.describe(folder, wanted.filename, about)
+        sink.publish()
+        progress.bytes_total = progress.bytes_done
+    except OSError as error:
+        sink.abort()
+        raise of_files(error, _STEP) from None
+    except BaseException:
+        sink.abort()
+        raise
+    return about
 
 
 def _sink(folder: Path, wanted: Backup) -> FileSink | PartsSink:

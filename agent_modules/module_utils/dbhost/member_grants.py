@@ -8,11 +8,11 @@ alone are read, and no statement here runs any of a tenant's code.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
 import psycopg
 from psycopg import sql
+
+from . import ownership
+from .ownership import member_of
 
 _SCHEMAS = "SELECT n.nspname::text FROM pg_catalog.pg_namespace AS n WHERE n.nspowner = %s::regrole ORDER BY 1"
 _RELATIONS = """
@@ -21,6 +21,11 @@ SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class AS c
  WHERE c.relowner = %s::regrole AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relpersistence <> 't'
  ORDER BY 1, 2
 """
+_STILL_OWNS = """
+SELECT 1 FROM pg_catalog.pg_shdepend AS s JOIN pg_catalog.pg_database AS d ON d.oid = s.dbid
+ WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.refobjid = %s::regrole AND s.deptype = 'o'
+   AND d.datname = current_database()
+"""
 _DEFAULTS = ("SELECT ON TABLES", "SELECT ON SEQUENCES", "USAGE ON SCHEMAS")
 _AT_ONCE = 500
 
@@ -28,7 +33,7 @@ _AT_ONCE = 500
 def grant_viewers(connection: psycopg.Connection, tenant: str, group: str) -> None:
     """Let *group* read what *tenant* has and what it makes from now on; what it takes back later stays so."""
     names = {"tenant": sql.Identifier(tenant), "group": sql.Identifier(group)}
-    with _member_of(connection, tenant):
+    with connection.transaction(), member_of(connection, tenant):
         for schema in _rows(connection, _SCHEMAS, tenant):
             grant = sql.SQL("GRANT USAGE ON SCHEMA {} TO {group}")
             connection.execute(grant.format(sql.Identifier(*schema), **names))
@@ -42,22 +47,14 @@ def grant_viewers(connection: psycopg.Connection, tenant: str, group: str) -> No
 
 
 def release(connection: psycopg.Connection, tenant: str, role: str) -> None:
-    """Give *tenant* what *role* owns here, and take away what *role* was granted, so that it can be dropped."""
-    own, to = sql.Identifier(role), sql.Identifier(tenant)
-    with _member_of(connection, tenant, role):
-        connection.execute(sql.SQL("REASSIGN OWNED BY {} TO {}").format(own, to))
-        connection.execute(sql.SQL("DROP OWNED BY {}").format(own))
+    """Give *tenant* what *role* owns here, and take away what *role* was granted, so that it can be dropped.
 
-
-@contextlib.contextmanager
-def _member_of(connection: psycopg.Connection, *roles: str) -> Iterator[None]:
-    names = [sql.Identifier(role) for role in roles]
-    with connection.transaction():
-        for name in names:
-            connection.execute(sql.SQL("GRANT {} TO CURRENT_USER WITH INHERIT TRUE, SET TRUE").format(name))
-        yield
-        for name in names:
-            connection.execute(sql.SQL("REVOKE {} FROM CURRENT_USER GRANTED BY CURRENT_USER").format(name))
+    What cannot be given away stays the role's, and with it the role: DROP OWNED would drop it.
+    """
+    ownership.take_over(connection, tenant, role)
+    with connection.transaction(), member_of(connection, tenant, role):
+        if not _rows(connection, _STILL_OWNS, role):
+            connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
 
 
 def _rows(connection: psycopg.Connection, query: str, tenant: str) -> list[tuple[str, ...]]:
