@@ -11,6 +11,7 @@ short_description: Give a cluster its provisioner, and put its configuration in 
 description:
   - The one module that works as the superuser, over the local socket.
   - Makes the role that makes tenant databases, and takes the rights of everyone from the cluster's own databases.
+  - Makes the template of tenant databases, and takes the making of large objects from PUBLIC, once in each database.
   - Reloads the configuration when a file is newer than what is loaded.
   - Waits for a server that is still starting.
 options:
@@ -87,7 +88,7 @@ from ansible.module_utils.dbhost import installation, os_user
 FILES = ("postgresql.conf", "pg_hba.conf", "pg_ident.conf")
 
 
-def connect(params: dict[str, Any]) -> psycopg.Connection:
+def connect(params: dict[str, Any], database: str = "postgres") -> psycopg.Connection:
     """A superuser's connection; waits while the server starts, and raises psycopg.OperationalError after that."""
     deadline = time.monotonic() + params["timeout_s"]
     while True:
@@ -96,7 +97,7 @@ def connect(params: dict[str, Any]) -> psycopg.Connection:
                 host=params["socket_dir"],
                 port=params["port"],
                 user=params["superuser"],
-                dbname="postgres",
+                dbname=database,
                 options="-c search_path= -c statement_timeout=60s -c lock_timeout=10s",
                 application_name="dbhost installer",
                 connect_timeout=5,
@@ -117,7 +118,10 @@ def install(conn: psycopg.Connection, params: dict[str, Any], *, check: bool) ->
     if not check:
         for change in wanted:
             conn.execute(change)
-    return [change.as_string(conn) for change in wanted]
+    restricted = installation.restrict_large_objects(
+        conn, params["provisioner"], lambda name: connect(params, name), check=check
+    )
+    return [*(change.as_string(conn) for change in wanted), *restricted]
 
 
 def main() -> None:

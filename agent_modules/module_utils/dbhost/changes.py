@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from . import holding, member_changes, scram, shown
+from . import holding, large_objects, member_changes, scram, shown
 from .change import HAND_OVER, TERMINATE, Change, secret, statement
 from .errors import TenantError
 from .observed import Observed
@@ -28,7 +28,7 @@ def changes(current: Observed, wanted: TenantDatabase) -> list[Change]:
     if returned is not None:
         return [holding.bring_back(current, wanted), *changes(returned, wanted)]
     interrupted = current.database_limit == DROP_INTERRUPTED
-    found = Observed(current.name, members=current.members, viewers=current.viewers) if interrupted else current
+    found = _without_database(current) if interrupted else current
     leftovers = [statement("DROP DATABASE {} WITH (FORCE)", wanted.name)] if interrupted else []
     return [
         *leftovers,
@@ -38,6 +38,12 @@ def changes(current: Observed, wanted: TenantDatabase) -> list[Change]:
         *(member_changes.converge(found, wanted) if wanted.state == "present" else member_changes.shut(found)),
         *_close(current, wanted),
     ]
+
+
+def _without_database(current: Observed) -> Observed:
+    return Observed(
+        current.name, members=current.members, viewers=current.viewers, groups=current.groups, template=current.template
+    )
 
 
 def _require_ours(current: Observed) -> None:
@@ -68,8 +74,8 @@ def _drop(current: Observed) -> list[Change]:
 def _role(current: Observed, wanted: TenantDatabase) -> list[Change]:
     name, login = wanted.name, wanted.state in LOGIN_STATES
     if not current.role:
-        return [_create_role(wanted)]
-    steps = []
+        return [_create_role(wanted), *_groups(current, wanted)]
+    steps = _groups(current, wanted)
     if current.loose:
         steps.append(statement("ALTER ROLE {} NOCREATEROLE NOCREATEDB VALID UNTIL 'infinity'", name))
     if current.login != login:
@@ -78,6 +84,17 @@ def _role(current: Observed, wanted: TenantDatabase) -> list[Change]:
         steps.append(statement("ALTER ROLE {} CONNECTION LIMIT {}", name, wanted.connection_limit))
     if current.salt != scram.parse(wanted.verifier or ""):
         steps += [secret("ALTER ROLE {}", wanted.verifier, name), _terminate(name)]
+    return steps
+
+
+def _groups(current: Observed, wanted: TenantDatabase) -> list[Change]:
+    """The tenant makes large objects, unless its database is too large already; it can always remove them."""
+    name, steps = wanted.name, []
+    for group in current.groups:
+        if wanted.read_only and group == large_objects.MAKE:
+            steps += [statement("REVOKE {} FROM {}", group, name)] if group in current.member_of else []
+        elif group not in current.member_of:
+            steps.append(statement("GRANT {} TO {} WITH ADMIN FALSE, INHERIT TRUE, SET FALSE", group, name))
     return steps
 
 
@@ -91,8 +108,8 @@ def _database(current: Observed, wanted: TenantDatabase) -> list[Change]:
     name, limit = wanted.name, wanted.connection_limit
     steps = []
     if not current.database:
-        template = "CREATE DATABASE {} TEMPLATE template0 STRATEGY WAL_LOG ALLOW_CONNECTIONS false CONNECTION LIMIT {}"
-        steps.append(statement(template, name, limit))
+        create = "CREATE DATABASE {} TEMPLATE {} STRATEGY WAL_LOG ALLOW_CONNECTIONS false CONNECTION LIMIT {}"
+        steps.append(statement(create, name, current.template, limit))
     if not (current.database and current.quiet):
         steps.append(statement("ALTER DATABASE {} SET log_min_messages = panic", name))
     steps += [_revoke(name, other) for other in (current.others if current.database else ("public",))]

@@ -68,7 +68,8 @@ def converge(target: Target, wanted: Sequence[TenantDatabase], *, check: bool) -
     current = _observe(target, wanted)
     batch = [_Work(item, current[item.name], Result.of(item)) for item in wanted]
     for work in batch:
-        work.result.notes += [f"The tenant role is a member of {role}." for role in work.current.member_of]
+        by_hand = [role for role in work.current.member_of if role not in work.current.groups]
+        work.result.notes += [f"The tenant role is a member of {role}." for role in by_hand]
     if check:
         for work in batch:
             work.result.changes += [change.shown for change in work.changes()]

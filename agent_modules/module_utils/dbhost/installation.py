@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
 
-from . import sessions_function
+from . import large_objects, sessions_function
 
 PROVISIONER_MEMBERSHIPS = frozenset({"pg_signal_backend", "pg_use_reserved_connections"})
 # What a tenant cannot change of its own database, and the provisioner can.
@@ -31,6 +32,9 @@ class Installation:
     counts_statements: bool = True
     reader: tuple[bool, ...] | None = None
     sessions_function: str | None = sessions_function.BODY
+    groups: frozenset[str] = frozenset(large_objects.GROUPS)
+    administered: frozenset[str] = frozenset(large_objects.GROUPS)
+    template: bool = True
 
 
 WANTED_ATTRIBUTES = (True, True, True, False, False, False)
@@ -60,14 +64,27 @@ SELECT (SELECT array[rolcanlogin, rolcreaterole, rolcreatedb, rolsuper, rolrepli
        EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'pg_stat_statements'),
        (SELECT array[rolcanlogin, rolcreaterole, rolcreatedb, rolsuper, rolreplication, rolbypassrls]
         FROM pg_catalog.pg_roles WHERE rolname = %(reader)s),
+       array(SELECT rolname::text FROM pg_catalog.pg_roles WHERE rolname = ANY (%(groups)s)),
+       array(SELECT r.rolname::text FROM pg_catalog.pg_auth_members AS m
+             JOIN pg_catalog.pg_roles AS r ON r.oid = m.roleid
+             WHERE r.rolname = ANY (%(groups)s) AND m.admin_option
+             AND m.member = pg_catalog.to_regrole(%(role)s)),
+       EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = %(template)s AND datistemplate),
        {sessions_function.OBSERVE}
 """  # noqa: S608
 
 
 def observe(conn: psycopg.Connection, provisioner: str) -> Installation:
-    parameters = {"role": provisioner, "own": list(OWN_DATABASES), "reader": READER}
+    parameters = {
+        "role": provisioner,
+        "own": list(OWN_DATABASES),
+        "reader": READER,
+        "groups": list(large_objects.GROUPS),
+        "template": large_objects.TEMPLATE,
+    }
     [row] = conn.execute(_OBSERVE, parameters).fetchall()
-    attributes, memberships, settable, may_connect, open_databases, loaded_at, counts_statements, reader, sessions = row
+    attributes, memberships, settable, may_connect, open_databases, loaded_at, counts_statements, *more = row
+    reader, groups, administered, template, sessions = more
     return Installation(
         attributes=None if attributes is None else tuple(attributes),
         memberships=frozenset(memberships),
@@ -78,6 +95,9 @@ def observe(conn: psycopg.Connection, provisioner: str) -> Installation:
         counts_statements=counts_statements,
         reader=None if reader is None else tuple(reader),
         sessions_function=sessions,
+        groups=frozenset(groups),
+        administered=frozenset(administered),
+        template=template,
     )
 
 
@@ -111,6 +131,7 @@ def changes(current: Installation, provisioner: str, files_changed_at: float) ->
         wanted.append(sql.SQL("CREATE EXTENSION pg_stat_statements WITH SCHEMA public").format())
     if current.sessions_function != sessions_function.BODY:
         wanted.append(sessions_function.make(provisioner))
+    wanted += _large_objects(current, role)
     if files_changed_at > current.loaded_at:
         wanted.append(sql.SQL("SELECT pg_catalog.pg_reload_conf()").format())
     return wanted
@@ -122,6 +143,46 @@ def _reader(current: Installation) -> list[sql.Composed]:
     verb = sql.SQL("CREATE ROLE" if current.reader is None else "ALTER ROLE")
     attributes = sql.SQL("LOGIN BYPASSRLS NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION")
     return [sql.SQL("{} {} {}").format(verb, sql.Identifier(READER), attributes)]
+
+
+def _large_objects(current: Installation, provisioner: sql.Identifier) -> list[sql.Composed]:
+    """The groups that may make large objects, which the provisioner gives and takes, and the template."""
+    wanted = []
+    for group in large_objects.GROUPS:
+        name = sql.Identifier(group)
+        if group not in current.groups:
+            wanted.append(sql.SQL("CREATE ROLE {} NOLOGIN").format(name))
+        if group not in current.administered:
+            grant = sql.SQL("GRANT {} TO {} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE")
+            wanted.append(grant.format(name, provisioner))
+    if not current.template:
+        database = sql.Identifier(large_objects.TEMPLATE)
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE template0 IS_TEMPLATE true ALLOW_CONNECTIONS false")
+        wanted += [create.format(database), sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database)]
+    return wanted
+
+
+def restrict_large_objects(
+    conn: psycopg.Connection, provisioner: str, enter: Callable[[str], psycopg.Connection], *, check: bool
+) -> list[str]:
+    """Take the making of large objects from PUBLIC in each database where it still has it; what was done.
+
+    A database that lets nobody in is opened meanwhile: no role of a stopped one can log in, nor of the template.
+    """
+    found = large_objects.pending(conn, provisioner)
+    for database in [] if check else found:
+        large_objects.admit(conn, database, provisioner)
+        allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+        name = sql.Identifier(database.name)
+        if not database.is_open:
+            conn.execute(allow.format(name, sql.SQL("true")))
+        try:
+            with enter(database.name) as inside:
+                large_objects.restrict(inside)
+        finally:
+            if not database.is_open:
+                conn.execute(allow.format(name, sql.SQL("false")))
+    return [database.shown() for database in found]
 
 
 def restart_needed(conn: psycopg.Connection, *, reloaded: bool) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import psycopg
 from psycopg.rows import class_row
 
-from . import members, scram, scratch
+from . import large_objects, members, scram, scratch
 from .errors import TenantError
 from .members import ObservedMember
 
@@ -26,6 +26,11 @@ SELECT wanted.name,
        coalesce(r.rolcreaterole OR r.rolcreatedb OR r.rolvaliduntil < 'infinity', false) AS loose,
        r.rolconnlimit AS role_limit,
        ARRAY(SELECT m.roleid::regrole::text FROM pg_catalog.pg_auth_members AS m WHERE m.member = r.oid) AS member_of,
+       ARRAY(SELECT g.rolname::text FROM pg_catalog.pg_roles AS g
+              WHERE g.rolname = ANY (%s) AND pg_catalog.pg_has_role(current_user, g.oid, 'MEMBER WITH ADMIN OPTION')
+              ORDER BY 1) AS groups,
+       coalesce((SELECT t.datname::text FROM pg_catalog.pg_database AS t
+                  WHERE t.datname = %s AND t.datistemplate), 'template0') AS template,
        d.oid IS NOT NULL AS database,
        coalesce(d.datdba <> me.oid, false) AS foreign_database,
        coalesce(d.datallowconn, false) AS open,
@@ -102,6 +107,9 @@ class Observed:
     viewers: bool = False
     held: Observed | None = None
     viewers_grants: tuple[str, ...] = ()
+    # Which groups of the installer there are to be in, and the database that new ones are made of.
+    groups: tuple[str, ...] = ()
+    template: str = "template0"
     # Databases that a restore which was killed has left, or that one has kept aside.
     unfinished: tuple[str, ...] = ()
 
@@ -109,9 +117,10 @@ class Observed:
 def observe(connection: psycopg.Connection, names: Iterable[str], endpoint: scram.Endpoint) -> dict[str, Observed]:
     """What the cluster has of *names*. Verifiers are known by probing: the provisioner cannot read them."""
     asked = [scratch.names_of(name) for name in names]
+    own = [list(large_objects.GROUPS), large_objects.TEMPLATE]
     lists = [[getattr(one, word) for one in asked] for word in ("live", "new", "old", "kept")]
     with connection.cursor(row_factory=class_row(Observed)) as cursor:
-        rows = cursor.execute(_QUERY, lists).fetchall()
+        rows = cursor.execute(_QUERY, [*own, *lists]).fetchall()
     found = _members(connection, [row.name for row in rows])
     with ThreadPoolExecutor(4) as pool:
         return {row.name: row for row in pool.map(lambda row: _with_salts(row, found, endpoint), rows)}

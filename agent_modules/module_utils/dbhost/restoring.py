@@ -24,6 +24,7 @@ from . import (
     files,
     grantees,
     kept_settings,
+    large_objects,
     loading,
     machine,
     manifests,
@@ -183,7 +184,8 @@ def _load(host: Host, wanted: Restore, database: str, path: Path, progress: Prog
             text = foreign.passed(text)
         watch = _watch(host, connection, database)
         user = replace(host.user, settings={"dbhost.into": wanted.into})
-        loading.load(user, wanted.name, database, text, progress, watch)
+        with large_objects.allowed(connection, wanted.name):
+            loading.load(user, wanted.name, database, text, progress, watch)
     return [f"Leave out {foreign.left_out} statements about owners and rights"] if foreign.left_out else []
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import errors, sql
 
-from . import ownership, postgres
+from . import large_objects, ownership, postgres
 from .errors import TenantError
 from .postgres import Cluster
 
@@ -84,10 +84,11 @@ def require_live(cluster: Cluster, names: Names) -> None:
 
 def create(cluster: Cluster, names: Names, connection_limit: int) -> None:
     """An empty database for the tenant, made as databases.yml makes one; nobody else can enter it."""
-    template = "CREATE DATABASE {} TEMPLATE template0 STRATEGY WAL_LOG ALLOW_CONNECTIONS false CONNECTION LIMIT {}"
+    template = "CREATE DATABASE {} TEMPLATE {} STRATEGY WAL_LOG ALLOW_CONNECTIONS false CONNECTION LIMIT {}"
     try:
         with postgres.connect(cluster) as connection:
-            connection.execute(sql.SQL(template).format(sql.Identifier(names.new), sql.Literal(connection_limit)))
+            new, source = sql.Identifier(names.new), sql.Identifier(large_objects.source(connection))
+            connection.execute(sql.SQL(template).format(new, source, sql.Literal(connection_limit)))
             _execute(connection, "REVOKE ALL ON DATABASE {} FROM PUBLIC", names.new)
             _execute(connection, "ALTER DATABASE {} SET log_min_messages = panic", names.new)
             _execute(connection, "ALTER DATABASE {} ALLOW_CONNECTIONS true", names.new)
