@@ -33,6 +33,10 @@ def failed_run(step: str | None) -> Failure:
     return Failure(AGENT_ERROR, sentence, retryable=True, step=step)
 
 
+# Errors whose sentence names other databases: operators read them in the run's own report.
+NAMES_OTHERS = frozenset({"role_in_use"})
+
+
 class ItemError(BaseModel):
     """What went wrong with one database, in the module's words."""
 
@@ -45,7 +49,10 @@ class ItemError(BaseModel):
 
     @property
     def failure(self) -> Failure:
-        """As the control plane keeps it."""
+        """As the control plane keeps it: its owner reads this, and must not read the names of others' databases."""
+        if self.code in NAMES_OTHERS:
+            message = "Something of this database is in use elsewhere on its host. An operator has to look at it."
+            return Failure(AGENT_ERROR, f"{message} ({self.code})", self.retryable, self.step)
         return Failure(AGENT_ERROR, f"{self.message} ({self.code})", self.retryable, self.step)
 
 

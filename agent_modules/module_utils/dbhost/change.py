@@ -12,7 +12,7 @@ from psycopg import sql
 from . import shown
 
 STATEMENT, HAND_OVER, TERMINATE = "statement", "hand over", "terminate"
-GRANT_VIEWERS, RELEASE = "grant viewers", "release"
+GRANT_VIEWERS, RELEASE, DROP_ROLE = "grant viewers", "release", "drop role"
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,11 @@ def secret(template: LiteralString, verifier: str | None, *values: str | int) ->
     visible = f"{shown.statement(template, *values)} PASSWORD {shown.HIDDEN}"
     password = sql.SQL(" PASSWORD {}").format(sql.Literal(verifier))
     return Change(visible, sql.SQL(template).format(*map(_composable, values)) + password)
+
+
+def drop_role(role: str) -> Change:
+    """Drop *role*, or free its name at once where a tenant's database still names it."""
+    return Change(shown.statement("DROP ROLE {}", role), kind=DROP_ROLE, role=role)
 
 
 def _composable(value: str | int) -> sql.Composable:

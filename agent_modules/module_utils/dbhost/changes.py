@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from . import holding, large_objects, member_changes, scram, shown
-from .change import HAND_OVER, TERMINATE, Change, secret, statement
+from .change import HAND_OVER, TERMINATE, Change, drop_role, secret, statement
 from .errors import TenantError
 from .observed import Observed
 from .tenants import TenantDatabase
@@ -35,9 +35,16 @@ def changes(current: Observed, wanted: TenantDatabase) -> list[Change]:
         *_role(current, wanted),
         *_database(found, wanted),
         *_read_only(found, wanted),
-        *(member_changes.converge(found, wanted) if wanted.state == "present" else member_changes.shut(found)),
+        *_members(found, wanted),
         *_close(current, wanted),
     ]
+
+
+def _members(current: Observed, wanted: TenantDatabase) -> list[Change]:
+    if wanted.state == "present":
+        return member_changes.converge(current, wanted)
+    entered = current.database and "CREATE" in current.grants
+    return member_changes.shut_and_remove(current, wanted) if entered else member_changes.shut(current)
 
 
 def _without_database(current: Observed) -> Observed:
@@ -67,7 +74,7 @@ def _drop(current: Observed) -> list[Change]:
         steps.append(statement("DROP DATABASE {} WITH (FORCE)", name))
     steps += member_changes.drop(current)
     if current.role:
-        steps.append(statement("DROP ROLE {}", name))
+        steps.append(drop_role(name))
     return steps
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from psycopg import errors
 
 from . import change as kinds
 from . import changes as planning
-from . import member_grants, ownership, postgres, scram
+from . import entering, member_grants, ownership, postgres, retired, scram, unblocking
 from .change import Change
 from .errors import TenantError
 from .observed import Observed, observe
@@ -26,7 +27,6 @@ _PARALLEL = 4
 _INSIDE: dict[str, Callable[[psycopg.Connection, str, str], None]] = {
     kinds.HAND_OVER: lambda inside, name, _role: ownership.hand_over_public(inside, name),
     kinds.GRANT_VIEWERS: member_grants.grant_viewers,
-    kinds.RELEASE: member_grants.release,
 }
 
 # Autovacuum's processes, which have no role, may be ended by a superuser alone; DROP and RENAME end them by themselves.
@@ -77,7 +77,14 @@ def converge(target: Target, wanted: Sequence[TenantDatabase], *, check: bool) -
         _apply_until_done(target, batch)
     for work in batch:
         _repair(target, work, check=check)
+    if not check:
+        _sweep(target)
     return [work.result for work in batch]
+
+
+def _sweep(target: Target) -> None:
+    with contextlib.suppress(psycopg.Error, TenantError), postgres.connect(target.cluster) as connection:
+        retired.sweep(connection, lambda name: entering.connect(target.cluster, name))
 
 
 def _observe(target: Target, wanted: Iterable[TenantDatabase]) -> dict[str, Observed]:
@@ -125,8 +132,8 @@ def _apply(target: Target, session: postgres.Session, work: _Work) -> None:
             _apply_step(connection, target, work.wanted.name, step)
         except _ALREADY_THERE:
             return
-        except errors.DependentObjectsStillExist:
-            raise _in_use(connection, work.wanted.name, step) from None
+        except TenantError as error:
+            raise replace(error, step=error.step or step.shown) from None
         except psycopg.Error as error:
             raise postgres.explain(error, step.shown) from None
         work.result.changes.append(step.shown)
@@ -135,22 +142,22 @@ def _apply(target: Target, session: postgres.Session, work: _Work) -> None:
 def _apply_step(connection: psycopg.Connection, target: Target, name: str, step: Change) -> None:
     if step.kind == kinds.TERMINATE:
         connection.execute(_TERMINATE, {"name": step.role})
+    elif step.kind == kinds.DROP_ROLE:
+        retired.drop(connection, step.role, name)
+    elif step.kind == kinds.RELEASE:
+        _release(target, name, step.role)
     elif step.kind in _INSIDE:
-        with postgres.connect(target.cluster, name) as inside:
+        with entering.enter(target.cluster, name) as inside:
             _INSIDE[step.kind](inside, name, step.role)
     elif step.statement is not None:
-        connection.execute(step.statement)
+        with unblocking.making_way(connection, target.cluster):
+            connection.execute(step.statement)
 
 
-def _in_use(connection: psycopg.Connection, name: str, step: Change) -> TenantError:
-    """A role that owns something in another database is never dropped by force: that would be somebody's data."""
-    query = (
-        "SELECT DISTINCT d.datname::text FROM pg_catalog.pg_shdepend AS s"
-        " JOIN pg_catalog.pg_roles AS r ON r.oid = s.refobjid AND s.refclassid = 'pg_catalog.pg_authid'::regclass"
-        " JOIN pg_catalog.pg_database AS d ON d.oid = s.dbid WHERE r.rolname = %s ORDER BY 1"
-    )
-    found = ", ".join(str(row[0]) for row in connection.execute(query, [name]).fetchall())
-    return TenantError("role_in_use", f"The role still owns things in: {found}.", step=step.shown)
+def _release(target: Target, name: str, role: str) -> None:
+    """As far as it goes now: a role that still owns or is named is put aside instead of dropped, and swept later."""
+    with contextlib.suppress(psycopg.Error, TenantError), entering.enter(target.cluster, name) as inside:
+        member_grants.release(inside, name, role)
 
 
 def _repair(target: Target, work: _Work, *, check: bool) -> None:

@@ -9,7 +9,7 @@ from typing import LiteralString
 from psycopg import sql
 
 from . import members, scram, shown
-from .change import GRANT_VIEWERS, RELEASE, TERMINATE, Change, secret, statement
+from .change import GRANT_VIEWERS, RELEASE, TERMINATE, Change, drop_role, secret, statement
 from .errors import TenantError
 from .members import Member, ObservedMember
 from .observed import Observed
@@ -21,20 +21,37 @@ def shut(current: Observed) -> list[Change]:
     return [statement("ALTER ROLE {} NOLOGIN", member.role) for member in _ours(current) if member.login]
 
 
+def shut_and_remove(current: Observed, wanted: TenantDatabase) -> list[Change]:
+    """Of a database that is closed: no member logs in, and those who are listed no more are gone.
+
+    To give away what they own the database is opened for us alone; nobody else can log in to it.
+    """
+    removing = [step for member in _gone(current, wanted) for step in _remove(current, member)]
+    if removing and not current.open:
+        enter = statement("ALTER DATABASE {} ALLOW_CONNECTIONS true", current.name)
+        leave = statement("ALTER DATABASE {} ALLOW_CONNECTIONS false", current.name)
+        removing = [enter, *removing, leave]
+    return [*shut(current), *removing]
+
+
 def drop(current: Observed) -> list[Change]:
     """The roles themselves; their database is gone, and all that they owned with it."""
     group = [members.viewers(current.name)] if current.viewers else []
-    return [statement("DROP ROLE {}", role) for role in [*(member.role for member in _ours(current)), *group]]
+    return [drop_role(role) for role in [*(member.role for member in _ours(current)), *group]]
 
 
 def converge(current: Observed, wanted: TenantDatabase) -> list[Change]:
     """The changes in a database that is open; the last grant to the viewers says that all before it were made."""
     there = {member.role: member for member in current.members}
-    listed = {member.role for member in wanted.members}
-    steps = [step for member in _ours(current) if member.role not in listed for step in _remove(current, member)]
+    steps = [step for member in _gone(current, wanted) for step in _remove(current, member)]
     if any(not member.writes for member in wanted.members):
         steps += _viewers(current)
     return steps + [step for member in wanted.members for step in _one(there.get(member.role), member, wanted)]
+
+
+def _gone(current: Observed, wanted: TenantDatabase) -> list[ObservedMember]:
+    listed = {member.role for member in wanted.members}
+    return [member for member in _ours(current) if member.role not in listed]
 
 
 def _ours(current: Observed) -> list[ObservedMember]:
@@ -48,7 +65,7 @@ def _remove(current: Observed, member: ObservedMember) -> list[Change]:
         *([statement("ALTER ROLE {} NOLOGIN", role)] if member.login else []),
         _terminate(role),
         Change(shown.statement("REASSIGN OWNED BY {} TO {}; DROP OWNED BY {}", role, name, role), None, RELEASE, role),
-        statement("DROP ROLE {}", role),
+        drop_role(role),
     ]
 
 

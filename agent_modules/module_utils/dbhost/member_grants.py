@@ -21,10 +21,19 @@ SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class AS c
  WHERE c.relowner = %s::regrole AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relpersistence <> 't'
  ORDER BY 1, 2
 """
-_STILL_OWNS = """
-SELECT 1 FROM pg_catalog.pg_shdepend AS s JOIN pg_catalog.pg_database AS d ON d.oid = s.dbid
- WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.refobjid = %s::regrole AND s.deptype = 'o'
-   AND d.datname = current_database()
+_STILL_NAMED = """
+SELECT 1 FROM pg_catalog.pg_shdepend AS s
+  JOIN pg_catalog.pg_roles AS r ON r.oid = s.refobjid AND s.refclassid = 'pg_catalog.pg_authid'::regclass
+  JOIN pg_catalog.pg_database AS d ON d.oid = s.dbid
+ WHERE r.rolname = %s AND d.datname = current_database() LIMIT 1
+"""
+_STILL_OWNS = _STILL_NAMED.replace("LIMIT", "AND s.deptype = 'o' LIMIT")
+# The tenant role first.
+_FAMILY = """
+SELECT r.rolname::text FROM pg_catalog.pg_roles AS r
+ WHERE (r.rolname = %s OR starts_with(r.rolname, %s)) AND NOT r.rolsuper
+   AND pg_catalog.pg_has_role(current_user, r.oid, 'MEMBER WITH ADMIN OPTION')
+ ORDER BY length(r.rolname), 1
 """
 _DEFAULTS = ("SELECT ON TABLES", "SELECT ON SEQUENCES", "USAGE ON SCHEMAS")
 _AT_ONCE = 500
@@ -47,14 +56,33 @@ def grant_viewers(connection: psycopg.Connection, tenant: str, group: str) -> No
 
 
 def release(connection: psycopg.Connection, tenant: str, role: str) -> None:
-    """Give *tenant* what *role* owns here, and take away what *role* was granted, so that it can be dropped.
+    """Give *tenant* what *role* owns in its database, and take *role* out of all rights and policies there.
 
-    What cannot be given away stays the role's, and with it the role: DROP OWNED would drop it.
+    *role* may be a member's or another tenant's whom this one named. What cannot be given away stays the role's, and
+    with it the role: DROP OWNED would drop it.
     """
     ownership.take_over(connection, tenant, role)
-    with connection.transaction(), member_of(connection, tenant, role):
-        if not _rows(connection, _STILL_OWNS, role):
-            connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
+    family = [row[0] for row in connection.execute(_FAMILY, [tenant, tenant + "."]).fetchall() if row[0] != role]
+    with connection.transaction(), member_of(connection, role, *family):
+        if not connection.execute(_STILL_OWNS, [role]).fetchall():
+            _drop_owned(connection, role)
+            for grantor in family[1:] if connection.execute(_STILL_NAMED, [role]).fetchall() else []:
+                _drop_as(connection, grantor, role)
+
+
+def _drop_owned(connection: psycopg.Connection, role: str) -> None:
+    """As a member of the owners, whose grants these are."""
+    connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
+
+
+def _drop_as(connection: psycopg.Connection, grantor: str, role: str) -> None:
+    """What somebody granted who is no owner, by a grant option: nobody else can take it back."""
+    names = {"grantor": sql.Identifier(grantor), "role": sql.Identifier(role)}
+    connection.execute(sql.SQL("GRANT {role} TO {grantor} WITH INHERIT TRUE").format(**names))
+    connection.execute(sql.SQL("SET LOCAL ROLE {grantor}").format(**names))
+    _drop_owned(connection, role)
+    connection.execute("RESET ROLE")
+    connection.execute(sql.SQL("REVOKE {role} FROM {grantor}").format(**names))
 
 
 def _rows(connection: psycopg.Connection, query: str, tenant: str) -> list[tuple[str, ...]]:

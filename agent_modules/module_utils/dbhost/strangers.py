@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psycopg
 
-from . import names, pgbouncer_files, store
+from . import names, pgbouncer_files, retired, store
 from .members import VIEWERS
 from .store import CLOSED
 
@@ -53,6 +53,10 @@ def in_cluster(connection: psycopg.Connection, known: Collection[str]) -> list[S
         Stranger("roles", name, f'The role "{name}" ({kind}) is known to nobody.')
         for name, kind in connection.execute(_ROLES).fetchall()
         if not _is_known(name, known)
+    ]
+    found += [
+        Stranger("roles", name, f'The role "{name}" of something deleted is kept: {", ".join(places)} still names it.')
+        for name, places in retired.named_in(connection).items()
     ]
     return found
 
