@@ -192,8 +192,8 @@ def test_a_failed_repair_leaves_the_database_active(
     assert operation.database.status == "active"
 
 
-@pytest.mark.parametrize(("attempt", "seconds"), [(1, 1), (2, 2), (4, 8), (7, 60), (500, 60)])
-def test_delay_doubles_up_to_a_minute(attempt: int, seconds: int) -> None:
+@pytest.mark.parametrize(("attempt", "seconds"), [(1, 1), (2, 2), (4, 8), (7, 20), (500, 20)])
+def test_delay_doubles_up_to_twenty_seconds(attempt: int, seconds: int) -> None:
     assert delay(attempt) == timedelta(seconds=seconds)
 
 

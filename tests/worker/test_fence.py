@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from tests.support.rows import create_many, make_host
 from webapp.models import Host, Run
 from webapp.services import doorbell
-from webapp.worker import reaper
+from webapp.worker import reaper, retries
 from webapp.worker.claim import Batch, claim
 from webapp.worker.finish import finish
 from webapp.worker.report import Item
@@ -224,3 +224,23 @@ def test_tries_on_a_host_out_of_reach_are_no_deaths_of_workers(
     session.commit()
     assert take(control_sessions, host) is not None
     assert take(control_sessions, host) is not None
+
+
+def test_what_waits_for_a_host_is_due_when_the_host_answers(
+    control_sessions: sessionmaker[Session], host: Host, session: Session
+) -> None:
+    waiting, failing, _well = create_many(session, host, 3)
+    for operation, code in ((waiting, "HOST_UNAVAILABLE"), (failing, "AGENT_ERROR")):
+        operation.next_attempt_at, operation.error_code = datetime.now(UTC) + timedelta(hours=1), code
+    session.commit()
+    batch = take(control_sessions, host)
+    assert batch is not None
+    give(control_sessions, batch, all_well(batch))
+    session.expire_all()
+    assert waiting.next_attempt_at <= datetime.now(UTC)
+    assert failing.next_attempt_at > datetime.now(UTC)
+
+
+def test_whoever_waits_for_a_host_that_is_back_waits_half_a_minute_at_most() -> None:
+    assert max(retries.delay(attempt) for attempt in range(1, 400)) <= timedelta(seconds=30)
+    assert sum((retries.delay(attempt) for attempt in range(1, MAX_ATTEMPTS)), timedelta()) > timedelta(minutes=4)

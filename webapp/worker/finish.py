@@ -31,6 +31,8 @@ def finish(session: Session, batch: Batch, outcome: Outcome) -> None:
         if not finish_one(session, batch.fence, operation, result, outcome, cancel=operation.id in asked):
             log.warning("result_refused", operation_id=str(operation.id), run_id=str(batch.run_id), fence=batch.fence)
             settle.refund(session, operation.id, batch.fence)
+    if outcome.results:
+        settle.reached(session, batch.host.id)
     state = "cancelled" if outcome.stopped == "cancel" else "succeeded" if outcome.ok else "failed"
     settle.end_run(session, batch.run_id, state)
 

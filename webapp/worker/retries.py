@@ -2,15 +2,17 @@
 
 from datetime import timedelta
 
-MAX_ATTEMPTS = 10
-# A host that cannot be reached is waited for: with a delay of at most a minute, about two hours.
-MAX_ATTEMPTS_UNREACHABLE = 125
-LONGEST_DELAY_S = 60
+# Four minutes of trouble on a host, which a restart of its PostgreSQL may take.
+MAX_ATTEMPTS = 17
+# A host that cannot be reached is waited for, about two hours.
+MAX_ATTEMPTS_UNREACHABLE = 365
+# Whoever waits for a host that is back waits no longer than this.
+LONGEST_DELAY_S = 20
 UNREACHABLE = "HOST_UNAVAILABLE"
 
 
 def delay(attempt: int) -> timedelta:
-    """How long to wait after the *attempt*-th try: 1, 2, 4 ... 60 seconds."""
+    """How long to wait after the *attempt*-th try: 1, 2, 4 ... 20 seconds."""
     return timedelta(seconds=min(LONGEST_DELAY_S, 2 ** min(attempt - 1, 10)))
 
 

@@ -118,6 +118,17 @@ def give_up_on_orphans(session: Session, host_id: uuid.UUID) -> None:
     _end(session, often.values(state="failed", ended_at=func.now(), **_error(LOST)))
 
 
+def reached(session: Session, host_id: uuid.UUID) -> None:
+    """The host has answered: what waits because it could not be reached is due now."""
+    waiting = update(Operation).where(
+        Operation.host_id == host_id,
+        Operation.state == "queued",
+        Operation.error_code == retries.UNREACHABLE,
+        Operation.next_attempt_at > func.now(),
+    )
+    session.execute(waiting.values(next_attempt_at=func.now()))
+
+
 def most_attempts() -> ColumnElement[int]:
     """How often an operation is tried: most tries of one whose host was out of reach killed nobody."""
     unreachable = Operation.error_code.is_not_distinct_from(retries.UNREACHABLE)

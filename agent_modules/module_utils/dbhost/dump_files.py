@@ -20,6 +20,7 @@ from .errors import TenantError
 _FILENAME = re.compile(r"\d{8}_\d{6}\.sql\.gz")
 _FOLDER_MODE = 0o700
 PARTIAL = ".partial"
+LOCK = ".lock"
 CHUNK = 1 << 20
 
 
@@ -45,18 +46,46 @@ def store(state_dir: Path, *names: str) -> Path:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """One dump or restore of a database at a time; a killed one lets go. Raises TenantError while another is at it."""
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.MODE)
+def alone(folder: Path, *, leave_nothing: bool = False) -> Iterator[None]:
+    """One dump or restore of a database at a time; a killed one lets go. Raises TenantError while another is at it.
+
+    With *leave_nothing* the folder goes at the end, when nothing but the lock is in it.
+    """
+    handle = _lock(folder)
     try:
-        files.give_to_owner_of(folder, handle)
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
-    except BlockingIOError:
-        message = "Another run still works on a dump of this database."
-        raise TenantError("dump_under_way", message, retryable=True) from None
     finally:
+        if leave_nothing:
+            _remove_empty(folder)
         os.close(handle)
+
+
+def _lock(folder: Path) -> int:
+    """The lock file of *folder*, held; one that was removed by whoever held it before is made anew."""
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.MODE)
+            try:
+                files.give_to_owner_of(folder, handle)
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(handle), (folder / LOCK).stat()):
+                    return handle
+            except BlockingIOError:
+                os.close(handle)
+                message = "Another run still works on a dump of this database."
+                raise TenantError("dump_under_way", message, retryable=True) from None
+            except FileNotFoundError:
+                pass
+            os.close(handle)
+        with contextlib.suppress(FileNotFoundError):  # it goes again, with its last holder
+            store(folder.parent, folder.name)
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # a dump may have begun in it meanwhile, or another has removed it
+        if {entry.name for entry in folder.iterdir()} <= {LOCK}:
+            (folder / LOCK).unlink(missing_ok=True)
+            folder.rmdir()
 
 
 def remove_partials(folder: Path) -> None:
@@ -92,10 +121,7 @@ def remove(folder: Path, filename: str, *, check: bool = False) -> bool:
     if present and not check:
         for path in present:
             path.unlink()
-        if {entry.name for entry in folder.iterdir()} <= {".lock"}:
-            (folder / ".lock").unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # a dump may have begun in it meanwhile
-                folder.rmdir()
+        _remove_empty(folder)
     return bool(present)
 
 

@@ -133,7 +133,7 @@ def run(host: Host, wanted: Restore, progress: Progress, later: Later | None = N
     """Restore, and say what came of it. *later* is given what can wait until that is told; without it, it is done."""
     outcome = _Outcome()
     try:
-        with dump_files.alone(dump_files.store(host.state_dir, "restores", wanted.name)):
+        with dump_files.alone(dump_files.store(host.state_dir, "restores", wanted.name), leave_nothing=True):
             _restore(host, wanted, progress, outcome, later or _at_once)
     except TenantError as error:
         return outcome.as_dict(wanted, error)
