@@ -26,7 +26,7 @@ def create_app(config: Settings | None = None) -> Flask:
     )
     mail.check(chosen)
     url = chosen.database_url.get_secret_value()
-    engine = make_engine(url)
+    engine = make_engine(url, patience_s=chosen.database_timeout_s)
     init_http(app, Resources(chosen, engine, make_sessions(engine), Notices(url)))
     limits.init_app(app)
     uploads.init_app(app)

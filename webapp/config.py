@@ -91,6 +91,7 @@ class Settings(BaseSettings):
     batch_limit: int = Field(200, ge=1)
     run_timeout_s: int = Field(600, ge=10)
     stalled_after_s: float = Field(10.0, gt=0)
+    database_timeout_s: float = Field(4.0, ge=1)
     sample_every_s: float = Field(30.0, ge=0)
     check_every_s: float = Field(3600.0, ge=0)
     trusted_proxies: int = Field(0, ge=0)

@@ -18,8 +18,8 @@ from webapp.notify import NOTED, AfterCommit
 CONNECT_TIMEOUT_S = 3
 # How long one statement may take in the web process: its people see a page within five seconds, whatever is away.
 ANSWER_TIMEOUT_S = 4.0
-PING_TIMEOUT_S = 1.0
-POOL_TIMEOUT_S = 4.0
+# A connection of the pool is asked whether it still answers; when it does not, another is opened.
+PING_PART = 0.25
 # After an attempt to connect that failed, the next ones fail at once for this long: they would only queue up behind it.
 REST_S = 0.5
 # A peer that is gone without a word (a host that lost its power) is noticed by the kernel.
@@ -158,7 +158,8 @@ class Opener:
         if time.monotonic() - self._failed_at < REST_S:
             raise psycopg.OperationalError("the database could not be reached a moment ago")
         try:
-            return connect(self._url, patience_s=self._patience_s)
+            timeout = max(2, round(self._patience_s * (1 - PING_PART)))
+            return connect(self._url, patience_s=self._patience_s, connect_timeout=timeout)
         except psycopg.OperationalError:
             self._failed_at = time.monotonic()
             raise
@@ -174,18 +175,18 @@ def make_engine(
         pool_size=pool_size,
         max_overflow=max_overflow,
         pool_pre_ping=True,
-        pool_timeout=POOL_TIMEOUT_S,
+        pool_timeout=patience_s,
         hide_parameters=True,  # an error must not carry a verifier or an encrypted password into the log
     )
-    engine.dialect.do_ping = _impatient(engine.dialect.do_ping)  # type: ignore[method-assign,assignment]
+    engine.dialect.do_ping = _impatient(engine.dialect.do_ping, patience_s * PING_PART)  # type: ignore[method-assign,assignment]
     return engine
 
 
-def _impatient(ping: Callable[[Any], bool]) -> Callable[[Any], bool]:
+def _impatient(ping: Callable[[Any], bool], patience_s: float) -> Callable[[Any], bool]:
     """Whether a pooled connection still answers is a question of a moment."""
 
     def ask(dbapi_connection: Any) -> bool:
-        usual, dbapi_connection.patience_s = dbapi_connection.patience_s, PING_TIMEOUT_S
+        usual, dbapi_connection.patience_s = dbapi_connection.patience_s, patience_s
         try:
             return ping(dbapi_connection)
         finally:

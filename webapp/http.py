@@ -230,7 +230,8 @@ def _database_error(error: DBAPIError | PoolTimeout | CommitLost) -> Response:
         return _busy(error)
     if isinstance(error, DBAPIError) and not is_away(error):
         return _unexpected(error)
-    log.error("control_database_unavailable", request_id=g.get("request_id"), error=type(error).__name__)
+    reason = type(getattr(error, "orig", None)).__name__
+    log.error("control_database_unavailable", request_id=g.get("request_id"), error=type(error).__name__, reason=reason)
     detail = MAY_HAVE_SAVED if may_have_saved() else NOTHING_SAVED if request.method in CHANGING else UNREACHABLE
     release_session()
     return error_response(503, "SERVICE_UNAVAILABLE", "Service unavailable", detail, headers={"Retry-After": "5"})

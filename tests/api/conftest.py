@@ -66,7 +66,7 @@ def make_api(control_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     def make(**values: object) -> Flask:
         given: dict[str, object] = {
             "secret_key": "test", "testing": "true", "default_plan": "business", "wait_timeout_s": "60",
-            "spool_dir": tmp_path / "spool",
+            "spool_dir": tmp_path / "spool", "database_timeout_s": "60",  # a busy machine is no outage
         } | values  # fmt: skip
         monkeypatch.setenv("DATABASE_URL", control_url)
         for name, value in given.items():

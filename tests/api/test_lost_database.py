@@ -34,7 +34,7 @@ def relay(cluster: Cluster) -> Iterator[Relay]:
 @pytest.fixture
 def app(make_api: Set, relay: Relay, control_url: str) -> Flask:
     """The app, whose way to the control database leads over the relay."""
-    return make_api(database_url=relay.url(control_url), wait_timeout_s="20")
+    return make_api(database_url=relay.url(control_url), wait_timeout_s="20", database_timeout_s="4")
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ class Site:
 def site(cluster: Cluster, control_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The web process as it runs in production, on a control database of its own, with the route guards on."""
     url = cluster.create_database("dashboard", control_template)
-    engine = make_engine(url)
+    engine = make_engine(url, patience_s=60)
     sessions = make_sessions(engine)
     with sessions() as session:
         hosts.ensure_host(session, SYSTEM, "local", "127.0.0.1", 6432)

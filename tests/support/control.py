@@ -39,7 +39,7 @@ def control_url(cluster: Cluster, control_template: str) -> Iterator[str]:
 @pytest.fixture
 def control_engine(control_url: str) -> Iterator[Engine]:
     """An engine on this test's control database."""
-    engine = make_engine(control_url)
+    engine = make_engine(control_url, patience_s=60)
     yield engine
     engine.dispose()
 

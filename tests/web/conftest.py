@@ -73,6 +73,7 @@ def app(control_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> It
     monkeypatch.setenv("DATABASE_URL", control_url)
     monkeypatch.setenv("DBHOST_SECRET_KEY", "test")
     monkeypatch.setenv("DBHOST_TESTING", "true")
+    monkeypatch.setenv("DBHOST_DATABASE_TIMEOUT_S", "60")  # a busy machine is no outage
     monkeypatch.setenv("DBHOST_DEFAULT_PLAN", os.environ.get("DBHOST_DEFAULT_PLAN", "business"))
     monkeypatch.setenv("DBHOST_ENCRYPTION_KEYS", base64.urlsafe_b64encode(os.urandom(32)).decode())
     for cached in CACHED:
