@@ -22,7 +22,7 @@ def create_app(config: Settings | None = None) -> Flask:
         SESSION_COOKIE_SECURE=chosen.https,
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_NAME="__Host-dbhost-form" if chosen.https else "dbhost_form",
+        SESSION_COOKIE_NAME=chosen.cookie_name("dbhost-form", "dbhost_form"),
     )
     mail.check(chosen)
     url = chosen.database_url.get_secret_value()

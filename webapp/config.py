@@ -4,6 +4,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -144,6 +145,13 @@ class Settings(BaseSettings):
     @property
     def https(self) -> bool:
         return self.base_url.startswith("https://")
+
+    def cookie_name(self, pinned: str, plain: str) -> str:
+        """`__Host-` pins a cookie to this host and to https; browsers refuse that prefix on plain http.
+
+        Cookies do not tell ports apart: there the name does, so that two stacks of a machine leave each other alone.
+        """
+        return f"__Host-{pinned}" if self.https else f"{plain}_{urlsplit(self.base_url).port or 80}"
 
 
 @lru_cache(maxsize=1)

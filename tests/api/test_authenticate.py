@@ -64,6 +64,6 @@ def test_a_signed_in_browser_gets_nothing(alice: Caller, nobody: Caller, session
     user = auth_sessions.check_password(session, "alice@example.com", "correct horse battery")
     signed_in = auth_sessions.start(session, user, ip="127.0.0.1", user_agent=None)
     session.commit()
-    nobody.client.set_cookie("dbhost_session", signed_in.token)
+    nobody.client.set_cookie("dbhost_session_8000", signed_in.token)
     assert nobody.client.get("/settings").status_code == 200
     refused(nobody.get(PATH))

@@ -145,7 +145,7 @@ def test_a_stopped_pooler_is_told_by_a_page(alice: Caller, nobody: Caller, relay
     relay.stop()
     started = time.monotonic()
     problem(alice.get(PATH), 503, "SERVICE_UNAVAILABLE")
-    page = nobody.get("/sign-in", headers={"Cookie": "dbhost_session=0123456789"})
+    page = nobody.get("/sign-in", headers={"Cookie": "dbhost_session_8000=0123456789"})
     ready = nobody.get("/readyz")
     assert time.monotonic() - started < 40  # it was for ever
     relay.resume()

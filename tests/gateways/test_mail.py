@@ -100,3 +100,21 @@ def test_nobody_puts_headers_into_a_message(tmp_path: Path) -> None:
 
 def test_a_message_in_a_log_keeps_its_text() -> None:
     assert "secret" not in repr(MESSAGE)
+
+
+@pytest.mark.parametrize(
+    ("address", "written"),
+    [
+        ("user@bücher.example", "user@xn--bcher-kva.example"),
+        ("user@xn--bcher-kva.example", "user@xn--bcher-kva.example"),
+        ("user@straße.example", "user@xn--strae-oqa.example"),
+        ("user@例え.テスト", "user@xn--r8jz45g.xn--zckzah"),
+        ("user@localhost", "user@localhost"),
+        ("bob@example.com", "bob@example.com"),
+    ],
+)
+def test_domains_go_out_as_ascii(received: Received, port: int, tmp_path: Path, address: str, written: str) -> None:
+    """The server does not speak SMTPUTF8, as many do not."""
+    mail.send(Mail(address, "Hello", "Text\n"), config(tmp_path, f"smtp://dbhost:p%40ss@127.0.0.1:{port}"))
+    [message] = received.messages
+    assert message["To"] == written

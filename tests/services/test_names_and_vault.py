@@ -58,3 +58,22 @@ def test_an_old_key_still_opens_after_a_rotation() -> None:
 def test_a_malformed_key_is_refused(text: str) -> None:
     with pytest.raises(VaultError):
         Vault.from_text(text)
+
+
+FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+PERSIAN = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
+
+
+@pytest.mark.parametrize("name", [FAMILY, PERSIAN, f"{FAMILY} shop", "\u2764\ufe0f", "x", "e\u0301", "日本", "🏳️‍🌈"])
+def test_display_names_of_all_scripts_and_emoji_are_taken(name: str) -> None:
+    assert check_display_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["\u200d", "\u200c\u200c", "\u3164", "\u2800", "\u115f\u1160", "\uffa0", "\u0301", "\ufe0f", "\u200b", "\u00ad",
+     "\u2060", "shop\u200d", "\u200cshop", "a\u202eb", "a\nb", "a\u200bb", " \u3164 ", ""],
+)  # fmt: skip
+def test_display_names_that_show_nothing_or_something_else_are_refused(name: str) -> None:
+    with pytest.raises(ValidationFailed):
+        check_display_name(name)

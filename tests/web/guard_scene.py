@@ -17,7 +17,7 @@ from webapp.services import api_keys, invitations, members, webhooks
 from webapp.services.actors import SYSTEM, Actor
 from webapp.services.vault import vault
 
-COOKIES = ("dbhost_session", "dbhost_form")
+COOKIES = ("dbhost_session_8000", "dbhost_form_8000")
 LEVELS = ("admin", "developer", "viewer")
 
 

@@ -4,6 +4,7 @@ import base64
 from collections.abc import Iterator
 from datetime import timedelta
 from hashlib import sha256
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -259,6 +260,41 @@ def test_who_has_no_password_confirms_by_the_provider(session: Session, anonymou
     assert parameters(address)["prompt"] == "login"
     assert anonymous.get(provider.consent(address, "s1")).headers["Location"] == "/settings"
     assert anonymous.post("/settings/email", email="x@example.com").headers["Location"] == "/settings"
+
+
+@pytest.mark.parametrize(("age_s", "lands"), [(3600, 401), (None, 401), (0, 303)])
+def test_an_old_sign_in_at_the_provider_confirms_nothing(
+    anonymous: Browser, provider: Provider, monkeypatch: pytest.MonkeyPatch, age_s: int | None, lands: int
+) -> None:
+    """One that ignores `prompt` and `max_age` and only looks at its own cookie, or does not say when it asked."""
+    sign_in(anonymous, provider)
+    found = TOKEN.search(anonymous.page("/confirm"))
+    assert found is not None
+    path = provider.consent(leave(anonymous, f"/sign-in/oidc?confirm={found[1]}&next=/settings"), "s1")
+    known = providers._from_oidc
+
+    def older(*given: Any) -> dict[str, Any]:
+        told = known(*given)
+        assert isinstance(told["auth_time"], int)
+        return told | {"auth_time": told["auth_time"] - age_s if age_s is not None else None}
+
+    monkeypatch.setattr(providers, "_from_oidc", older)
+    assert anonymous.get(path).status_code == lands
+
+
+def test_sign_ins_that_are_begun_and_left_do_not_fill_the_cookie(anonymous: Browser, provider: Provider) -> None:
+    """Browsers drop a cookie past 4 kB, and with it the token of every form."""
+    for number in range(12):
+        address = leave(anonymous, f"/sign-in/oidc?next=/{'long' * 240}{number}")
+        cookie = anonymous.client.get_cookie("dbhost_form_8000")
+        assert cookie is not None
+        assert len(cookie.key) + len(cookie.value) < 3900, number
+    assert anonymous.get(provider.consent(address, "s1")).headers["Location"].endswith("11")
+
+
+def test_a_page_to_go_back_to_has_a_length(anonymous: Browser, provider: Provider) -> None:
+    address = leave(anonymous, f"/sign-in/oidc?next=/{'x' * 6000}")
+    assert anonymous.get(provider.consent(address, "s1")).headers["Location"] == "/databases"
 
 
 def test_somebody_else_s_identity_confirms_nothing(session: Session, anonymous: Browser, provider: Provider) -> None:

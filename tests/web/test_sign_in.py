@@ -14,7 +14,7 @@ def test_it_works(alice: Browser) -> None:
 
 
 def test_the_cookie_is_out_of_reach_for_scripts_and_other_sites(alice: Browser) -> None:
-    cookie = alice.client.get_cookie("dbhost_session")
+    cookie = alice.client.get_cookie("dbhost_session_8000")
     assert cookie is not None
     assert cookie.http_only
     assert cookie.same_site == "Lax"
@@ -32,10 +32,10 @@ def test_over_https_the_cookie_is_pinned_to_the_host(app: Flask, alice: Browser,
 
 
 def test_each_sign_in_has_a_new_id(alice: Browser) -> None:
-    before = alice.client.get_cookie("dbhost_session")
+    before = alice.client.get_cookie("dbhost_session_8000")
     alice.post("/sign-out")
     alice.sign_in("alice@example.com")
-    after = alice.client.get_cookie("dbhost_session")
+    after = alice.client.get_cookie("dbhost_session_8000")
     assert before is not None
     assert after is not None
     assert before.value != after.value
@@ -48,7 +48,7 @@ def test_a_wrong_password_and_an_unknown_user_read_the_same(alice: Browser, anon
     text = wrong.get_data(as_text=True)
     assert "The e-mail or the password is wrong." in text
     assert text.count("\n") == unknown.get_data(as_text=True).count("\n")
-    assert anonymous.client.get_cookie("dbhost_session") is None
+    assert anonymous.client.get_cookie("dbhost_session_8000") is None
 
 
 def test_a_banned_user_cannot_sign_in_and_is_out_at_once(session: Session, alice: Browser, anonymous: Browser) -> None:
@@ -62,7 +62,7 @@ def test_a_banned_user_cannot_sign_in_and_is_out_at_once(session: Session, alice
 def test_without_the_csrf_token_it_is_refused(alice: Browser, anonymous: Browser) -> None:
     form = {"email": "alice@example.com", "password": PASSWORD}
     assert anonymous.client.post("/sign-in", data=form).status_code == 400
-    assert anonymous.client.get_cookie("dbhost_session") is None
+    assert anonymous.client.get_cookie("dbhost_session_8000") is None
 
 
 @pytest.mark.parametrize("wanted", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)"])
@@ -89,10 +89,10 @@ def test_failed_attempts_are_limited(app: Flask, alice: Browser, anonymous: Brow
 
 
 def test_signing_out_ends_the_session_on_the_server(session: Session, alice: Browser) -> None:
-    cookie = alice.client.get_cookie("dbhost_session")
+    cookie = alice.client.get_cookie("dbhost_session_8000")
     assert cookie is not None
     assert alice.post("/sign-out").status_code == 303
-    alice.client.set_cookie("dbhost_session", cookie.value)
+    alice.client.set_cookie("dbhost_session_8000", cookie.value)
     assert alice.get("/databases").headers["Location"].startswith("/sign-in")
     assert session.scalars(select(AuthSession)).one().revoked_at is not None
     assert "user.revoke_session" in session.scalars(select(AuditEvent.action)).all()

@@ -11,6 +11,8 @@ from email.utils import formatdate, make_msgid
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import idna
+
 from webapp.config import Settings
 
 TIMEOUT_S = 15
@@ -55,13 +57,22 @@ def send(mail: Mail, config: Settings) -> None:
 def _message(mail: Mail, config: Settings) -> EmailMessage:
     message = EmailMessage()
     message["From"] = config.mail_from or f"dbhost@{_domain(config.public_host)}"
-    message["To"] = mail.to
+    message["To"] = ascii_address(mail.to)
     message["Subject"] = mail.subject
     message["Date"] = formatdate()
     message["Message-ID"] = make_msgid(domain=_domain(config.public_host))
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(mail.text)
     return message
+
+
+def ascii_address(address: str) -> str:
+    """*address* with its domain as DNS and every mail server know it (`xn--…`); what is no such domain stays."""
+    local, at, domain = address.rpartition("@")
+    try:
+        return f"{local}{at}{idna.encode(domain, uts46=True).decode()}"
+    except idna.IDNAError:
+        return address
 
 
 def _domain(host: str) -> str:

@@ -15,6 +15,7 @@ from webapp.services import audit, plans
 from webapp.services.actors import Actor
 from webapp.services.errors import InvalidRequest, NotFound, Unauthorized, ValidationFailed
 from webapp.services.guards import mark_authorized
+from webapp.services.names import is_label
 
 MARK = "dbh_"
 PREFIX_LENGTH = len(MARK) + 8
@@ -132,7 +133,7 @@ def _lifetime(days: int | None) -> timedelta | None:
 
 def _check_label(label: str) -> str:
     trimmed = label.strip()
-    if not 1 <= len(trimmed) <= 60 or not trimmed.isprintable():
+    if len(trimmed) > 60 or not is_label(trimmed):
         raise ValidationFailed("The label is not allowed.", errors={"label": ["Use 1 to 60 printable characters."]})
     return trimmed
 

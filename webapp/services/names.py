@@ -15,6 +15,10 @@ RESERVED = frozenset({
     "template0", "template1", "none", "public",
 })  # fmt: skip
 RESERVED_PREFIX = "dbhost-"
+# Zero-width non-joiner and joiner: Persian and Indic words need the one, many emoji the other.
+JOINERS = "\u200c\u200d"
+# Printable by their category, and still nothing to be seen: fillers of Hangul, a Braille pattern without dots.
+BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 SUFFIX_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
@@ -27,11 +31,25 @@ def check_name(name: str) -> str:
     return name
 
 
+def is_label(text: str) -> bool:
+    """Whether a text may name something to a person: one line, no control characters, and something to be seen.
+
+    Joiners may stand between two characters; elsewhere they would only make names that look alike.
+    """
+    plain = text.translate(dict.fromkeys(map(ord, JOINERS)))
+    joined = text[:1] not in JOINERS and text[-1:] not in JOINERS
+    return bool(text) and joined and plain.isprintable() and any(_is_seen(character) for character in plain)
+
+
+def _is_seen(character: str) -> bool:
+    return character not in BLANK and unicodedata.category(character)[0] in "LNPS"
+
+
 def check_display_name(display_name: str) -> str:
-    """Return the trimmed display name (1 to 100 printable characters); raises ValidationFailed."""
+    """Return the trimmed display name (1 to 100 characters that show something); raises ValidationFailed."""
     trimmed = display_name.strip()
-    if not 1 <= len(trimmed) <= 100 or not trimmed.isprintable():
-        message = "Use 1 to 100 characters, without line breaks or control characters."
+    if len(trimmed) > 100 or not is_label(trimmed):
+        message = "Use 1 to 100 characters, of which some can be seen, without line breaks or control characters."
         raise ValidationFailed("The display name is not allowed.", errors={"displayName": [message]})
     return trimmed
 

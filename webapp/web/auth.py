@@ -14,6 +14,7 @@ from webapp.services.errors import SignInFailed, Unauthorized
 from webapp.web.second_step import enter
 from webapp.web.sessions import forget
 
+LONGEST_ADDRESS = 1000  # it may go into a cookie
 blueprint = Blueprint("auth", __name__)
 
 
@@ -60,5 +61,11 @@ def next_page() -> str:
     """Where the person wanted to go, when that is a path of ours and nobody else's site."""
     wanted = request.values.get("next", "")
     parts = urlsplit(wanted)
-    own = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and not parts.netloc and not parts.scheme
+    own = (
+        len(wanted) <= LONGEST_ADDRESS
+        and wanted.startswith("/")
+        and not wanted.startswith(("//", "/\\"))
+        and not parts.netloc
+        and not parts.scheme
+    )
     return wanted if own else url_for("databases.index")

@@ -1,5 +1,6 @@
 """Signing in, linking and confirming by an identity provider: out to it, and back."""
 
+import time
 from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, session, url_for
@@ -41,7 +42,7 @@ def start(name: str) -> Response:
         _check_sender(request.args[purpose])
     if purpose == "link":
         require_recent()
-    session[INTENT] = {"purpose": purpose, "next": next_page(), "provider": name}
+    session[INTENT] = {"purpose": purpose, "next": next_page(), "provider": name, "at": time.time()}
     redirect_uri = mails.link(url_for("federation.back", name=name))
     return _as_response(providers.leave(provider, redirect_uri, again=purpose == "confirm"))
 
@@ -55,7 +56,7 @@ def back(name: str) -> Response | tuple[str, int]:
     intent = session.pop(INTENT, None) or {}
     if intent.get("provider") != name:
         raise ProviderFailed(f"Signing in by {provider.title} did not work. Try again.")
-    claims = providers.claims(provider)
+    claims = providers.claims(provider, asked_at=intent["at"] if intent["purpose"] == "confirm" else None)
     if intent["purpose"] == "link":
         return _link(provider, claims)
     if intent["purpose"] == "confirm":

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.flask_client import OAuth
-from flask import Flask, current_app
+from flask import Flask, current_app, session
 from joserfc.errors import JoseError
 from requests import RequestException
 
@@ -22,6 +22,9 @@ from webapp.services.identities import Claims
 from webapp.web import saml
 
 TIMEOUT_S = 10
+CLOCK_SKEW_S = 60
+# Each is most of a kilobyte of the form's cookie, which browsers drop past four.
+STATES_KEPT = 1
 GOOGLE = "https://accounts.google.com"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 FAILURES = (OAuthError, JoseError, RequestException, ValueError, KeyError, TypeError)
@@ -87,6 +90,7 @@ def leave(provider: Provider, redirect_uri: str, *, again: bool) -> Any:
     """
     if provider.name == "saml":
         return saml.leave(again=again)
+    _forget_states()
     options = {"prompt": "login", "max_age": 0} if again and provider.name != "github" else {}
     try:
         return _client(provider).authorize_redirect(redirect_uri, **options)
@@ -94,16 +98,39 @@ def leave(provider: Provider, redirect_uri: str, *, again: bool) -> Any:
         raise ProviderFailed(f"{provider.title} cannot be reached just now.") from error
 
 
-def claims(provider: Provider) -> Claims:
-    """What the provider says about the person who comes back with this request. Raises ProviderFailed."""
+def _forget_states() -> None:
+    """Of the sign-ins that were begun in this browser keep the latest: one that is gone on with is among them."""
+    begun = sorted((key for key in session if key.startswith("_state_")), key=lambda key: session[key].get("exp", 0))
+    for key in begun[: len(begun) - STATES_KEPT]:
+        session.pop(key)
+
+
+def claims(provider: Provider, *, asked_at: float | None = None) -> Claims:
+    """What the provider says about the person who comes back with this request. Raises ProviderFailed.
+
+    With *asked_at*, the person must have proven who they are to an OpenID provider after it: one that only looked at
+    its own cookie confirms nothing.
+    """
     try:
-        return _weigh(provider, _told(provider))
+        told = _told(provider)
+        if asked_at is not None and provider.name in ("oidc", "google"):
+            _require_fresh(provider, told, asked_at)
+        return _weigh(provider, told)
     except OAuthError as error:
         refused = error.error == "access_denied"
         sentence = "was cancelled" if refused else "did not work. Try again"
         raise ProviderFailed(f"Signing in by {provider.title} {sentence}.") from error
     except (*FAILURES, ProviderFailed) as error:
         raise ProviderFailed(f"{provider.title} gave an answer that cannot be used.") from error
+
+
+def _require_fresh(provider: Provider, told: dict[str, Any], asked_at: float) -> None:
+    """`auth_time` says when the person was asked last; Google alone does not always tell."""
+    at = told.get("auth_time")
+    if at is None and provider.name == "google":
+        return
+    if not isinstance(at, int | float) or at < asked_at - CLOCK_SKEW_S:
+        raise OAuthError("login_required")
 
 
 def _told(provider: Provider) -> dict[str, Any]:

@@ -32,8 +32,8 @@ class Visitor(UserMixin):  # type: ignore[misc]  # flask-login has no types
 
 
 def cookie_name() -> str:
-    """`__Host-` pins the cookie to this host and to https; browsers refuse that prefix on plain http."""
-    return "__Host-dbhost" if resources().settings.https else "dbhost_session"
+    """The name of the cookie that holds the session's token."""
+    return resources().settings.cookie_name("dbhost", "dbhost_session")
 
 
 def load_visitor(incoming: Request) -> Visitor | None:
