@@ -1,9 +1,9 @@
 # Copyright: DBHost contributors
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a session of dumps begins with: nothing that a tenant has set for its role or database changes what it does.
+"""What a session of dumps begins with: nothing that a tenant has set for its role changes what it does.
 
-Settings given at login come before those of roles and databases. So each parameter that somebody has set there is given
-the cluster's own value, and those that dumps depend on get theirs. Parameters of an application (`app.tenant`) stay:
+Settings given at login come before those of roles. So each parameter that somebody has set there is given the
+cluster's own value, and those that dumps depend on get theirs. Parameters of an application (`app.tenant`) stay:
 no part of PostgreSQL reads them, and the tenant's functions may.
 """
 
@@ -34,13 +34,17 @@ _FIXED = {
 _SINCE_17 = ("transaction_timeout",)
 # Set otherwise at login, or only ever for the transaction that is under way.
 _LEFT = ("application_name", "transaction_isolation", "transaction_read_only", "transaction_deferrable")
+# By the role itself, or by an operator for it; what it may not set at login either stays as the operator set it, and so
+# does what is set for the database, whose owner is the provisioner.
 _SET_BY_SOMEBODY = """
 SELECT s.name, coalesce(s.reset_val, '')
-  FROM pg_catalog.pg_settings AS s
- WHERE s.context IN ('user', 'superuser', 'backend', 'superuser-backend') AND s.name IN (
+  FROM pg_catalog.pg_roles AS r JOIN pg_catalog.pg_settings AS s
+    ON s.context IN ('user', 'backend')
+       OR s.context LIKE 'superuser%%' AND pg_catalog.has_parameter_privilege(r.oid, s.name, 'SET')
+ WHERE r.rolname = %(role)s AND s.name IN (
    SELECT split_part(own, '=', 1)
      FROM pg_catalog.pg_db_role_setting AS d, unnest(d.setconfig) AS own
-    WHERE d.setrole IN (0, coalesce((SELECT oid FROM pg_catalog.pg_roles WHERE rolname = %(role)s), 0))
+    WHERE d.setrole = r.oid
       AND d.setdatabase IN (0, coalesce((SELECT oid FROM pg_catalog.pg_database WHERE datname = %(database)s), 0)))
 """
 
