@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import TooManyRequests
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from webapp import devices
 from webapp.http import error_response, resources
 
 log = structlog.get_logger()
@@ -147,7 +148,8 @@ def count(kind: str, who: str, rate: str) -> Allowance:
 def refuse_past(email: str) -> None:
     """Raises TooManyRequests once an account had too many failed sign-ins, from whichever addresses.
 
-    Known or not, an e-mail is counted alike. Asked before the password is hashed.
+    Known or not, an e-mail is counted alike. A browser that has signed in to the account before is counted for itself,
+    so that strangers do not shut its owner out. Asked before the password is hashed.
     """
     item = parse(resources().settings.account_rate)
     window = storage().look(_account(email, item.get_expiry()))
@@ -175,7 +177,7 @@ def part_of(rate: str, divisor: int) -> str:
 
 
 def _account(email: str, expiry: int) -> str:
-    return f"account/{sha256(email.strip().lower().encode()).hexdigest()[:32]}/{expiry}"
+    return f"account/{devices.account_mark(email)}/{devices.known(email) or 'unknown'}/{expiry}"
 
 
 def storage() -> ControlStorage:

@@ -181,6 +181,47 @@ def test_one_account_is_guarded_from_many_addresses(app: Flask, alice: Browser, 
     assert anonymous.sign_in("bob@example.com").status_code == 401
 
 
+def lock_out(app: Flask, anonymous: Browser) -> None:
+    """A stranger guesses until nobody gets in to Alice's account from anywhere new."""
+    app.extensions["dbhost"].settings.account_rate = "3 per hour"
+    for _ in range(3):
+        assert anonymous.sign_in("alice@example.com", "wrong password").status_code == 401
+    assert anonymous.sign_in("alice@example.com").status_code == 429
+
+
+def test_a_stranger_does_not_shut_out_a_browser_that_signed_in_before(
+    app: Flask, alice: Browser, bob: Browser, anonymous: Browser
+) -> None:
+    alice.post("/sign-out")
+    bob.post("/sign-out")
+    lock_out(app, anonymous)
+    assert bob.sign_in("alice@example.com").status_code == 429
+    assert alice.sign_in("alice@example.com").status_code == 303
+    alice.post("/sign-out")
+    assert [alice.sign_in("alice@example.com", "wrong").status_code for _ in range(4)] == [401, 401, 401, 429]
+
+
+def test_a_forged_device_is_unknown(app: Flask, alice: Browser, anonymous: Browser) -> None:
+    lock_out(app, anonymous)
+    known = alice.client.get_cookie("dbhost_device_8000")
+    assert known is not None
+    for value in (known.value[:-2], "x", f"{known.value}x"):
+        anonymous.client.set_cookie("dbhost_device_8000", value)
+        assert anonymous.sign_in("alice@example.com").status_code == 429
+
+
+def test_the_owner_gets_in_by_mail_while_strangers_guess(
+    app: Flask, alice: Browser, anonymous: Browser, outbox: Outbox
+) -> None:
+    lock_out(app, anonymous)
+    own, new = Browser(app.test_client()), "another good password"
+    own.post("/forgot-password", email="alice@example.com")
+    token = outbox.link().partition("token=")[2]
+    assert own.post("/reset-password", token=token, password=new, repeated=new).status_code == 303
+    assert own.sign_in("alice@example.com", new).status_code == 303
+    assert anonymous.sign_in("alice@example.com", new).status_code == 429
+
+
 def grow_old(session: Session) -> None:
     """Let every session's last proof be an hour ago."""
     session.execute(update(AuthSession).values(confirmed_at=func.now() - timedelta(hours=1)))

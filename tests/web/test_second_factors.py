@@ -151,10 +151,10 @@ def test_an_operator_takes_it_away(
 
 
 def test_passkeys_need_a_name(app: Flask, alice: Browser) -> None:
-    app.extensions["dbhost"].settings.web_url = "http://192.0.2.1"
+    app.extensions["dbhost"].settings.web_url = "http://192.0.2.1:8000"
     assert alice.get("/passkeys/create-options").status_code == 400
     assert "is an IP address" in alice.page("/settings/security")
-    app.extensions["dbhost"].settings.web_url = "http://db.example.com"
+    app.extensions["dbhost"].settings.web_url = "http://db.example.com:8000"
     assert alice.get("/passkeys/create-options").get_json()["rp"]["id"] == "db.example.com"
 
 

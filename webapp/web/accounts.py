@@ -6,6 +6,7 @@ from typing import Any
 from flask import Blueprint, flash, g, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response
 
+from webapp import devices
 from webapp.gateways.mail import Mail
 from webapp.http import current_session, public, resources
 from webapp.limits import limit_mails
@@ -74,14 +75,16 @@ def reset_password() -> Response | tuple[str, int]:
     """Set the password and lead to the sign-in, where a second factor is asked for as always."""
     database_session, token = current_session(), request.form.get("token", "")
     try:
-        _user, told = accounts.reset_password(database_session, somebody(), token, chosen_password())
+        user, told = accounts.reset_password(database_session, somebody(), token, chosen_password())
     except ValidationFailed as error:
         return _password_form_again("reset_password", "accounts/reset.html", error)
     outbox.post(database_session, told)
     database_session.commit()
     session.clear()
     flash("Password changed. Sign in with the new one.")
-    return redirect(url_for("auth.sign_in_form"), code=303)
+    response = redirect(url_for("auth.sign_in_form"), code=303)
+    devices.remember(response, user.email)  # a way in for the owner, however often strangers have guessed
+    return response
 
 
 @blueprint.get("/change-email")

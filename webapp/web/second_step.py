@@ -3,6 +3,7 @@
 from flask import Blueprint, flash, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response
 
+from webapp import devices
 from webapp.http import current_session, public
 from webapp.limits import count_failure, refuse_past, sign_in_limit
 from webapp.models import OneTimeToken, User
@@ -33,7 +34,9 @@ def start(user: User, method: str, address: str) -> Response:
         current_session(), user, ip=request.remote_addr, user_agent=request.user_agent.string, method=method
     )
     current_session().commit()
-    return begin(signed_in.token, address)
+    response = begin(signed_in.token, address)
+    devices.remember(response, user.email)
+    return response
 
 
 @blueprint.get("/second-step")
