@@ -123,16 +123,27 @@ def everything() -> list[Outcome]:
         return [outcome for outcomes in pool.map(lambda lane: lane(), lanes) for outcome in outcomes]
 
 
+def faults(operations: int, seed: int) -> Outcome:
+    """Random changes by many clients while the stack is being broken."""
+    more = {"DBHOST_TEST_OPERATIONS": str(operations), "DBHOST_TEST_SEED": str(seed)}
+    return step(f"{operations} operations under faults, seed {seed}", pytest("-rP", "tests/faults"), more)
+
+
 def linted() -> list[Outcome]:
     started = time.monotonic()
     return [Outcome("lint", int(not lint()), time.monotonic() - started)]
 
 
-def test(tier: str) -> bool:
-    """Tier `fast` (lint and the fast tests), `all`, or `scenarios`; the fast ones first: a mistake is told early."""
+def test(tier: str, operations: int, seeds: tuple[int, ...]) -> bool:
+    """Tier `fast` (lint and the fast tests), `all`, `scenarios`, or `faults`, with so many operations for each seed.
+
+    The fast ones come first: a mistake is told early.
+    """
     if tier == "scenarios":
         return fleet_is_possible() and told([lambda: scenarios(SCENARIOS, step)])
     need_pgbouncer()
+    if tier == "faults":
+        return told([lambda: [faults(operations, seed) for seed in seeds]])
     if tier == "all":
         need_browser()
         return told([linted, everything])

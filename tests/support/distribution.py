@@ -7,7 +7,7 @@ from xdist.scheduler import LoadScopeScheduling
 ONE_STACK_OR_SITE = ("tests/stack", "tests/browser")
 A_STACK_EACH = ("tests/embedded/test_stack.py", "tests/stack/test_upload_memory.py")
 # As long as a quarter of its folder: on another process than that, it has a stack of its own.
-APART = ("tests/stack/test_random_kills.py",)
+APART = ("tests/faults/test_random.py",)
 LONGEST = ("tests/stack", "tests/embedded/test_running_stack.py", "tests/stack/test_upload_memory.py", *APART)
 
 

@@ -88,12 +88,17 @@ def doctor_command(as_json: bool) -> None:
 
 
 @click.command("test")
-@click.argument("tier", type=click.Choice(["fast", "all", "scenarios"]), default="all")
-def test_command(tier: str) -> None:
-    """Run the checks and the tests; `fast` leaves out browsers and whole stacks."""
+@click.argument("tier", type=click.Choice(["fast", "all", "scenarios", "faults"]), default="all")
+@click.option("--operations", default=60, show_default=True, help="How many changes `faults` makes.")
+@click.option("--seed", "seeds", type=int, multiple=True, default=(20261130,), help="Of `faults`; may be repeated.")
+def test_command(tier: str, operations: int, seeds: tuple[int, ...]) -> None:
+    """Run the checks and the tests; `fast` leaves out browsers and whole stacks.
+
+    `faults` makes random changes by many clients while processes are killed and stopped and files are cut.
+    """
     from webapp import devtools
 
-    if not devtools.test(tier):
+    if not devtools.test(tier, operations, seeds):
         raise click.exceptions.Exit(1)
 
 
