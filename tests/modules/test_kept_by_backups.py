@@ -114,6 +114,33 @@ def test_a_dump_with_search_paths_is_loaded_by_plain_psql(dataplane, shop, tenan
     assert run(dataplane, other, "SELECT count(*) FROM people") == [(2,)]
 
 
+CHECKED = """
+CREATE SCHEMA "app's";
+CREATE FUNCTION "app's".clean(t text) RETURNS text LANGUAGE sql IMMUTABLE AS 'select lower(btrim(t))';
+CREATE FUNCTION public.is_clean(t text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS
+  $$ begin return clean(t) = t; end $$;
+CREATE TABLE public.people (id serial PRIMARY KEY, name text CHECK (is_clean(name)));
+SET search_path = public, "app's";
+INSERT INTO public.people (name) VALUES ('bob');
+"""
+
+
+@pytest.mark.parametrize("options", [["-Fp"], ["-Fc"]], ids=" ".join)
+def test_a_dump_from_elsewhere_that_needs_a_search_path(dataplane, shop, tenants, options):
+    run(dataplane, shop, CHECKED)
+    other = tenants()
+    dataplane.converge(other.item())
+    done = dumps.restore(dataplane, other.name, dumps.uploaded(dataplane, dumps.archive(dataplane, shop, *options)))
+    assert (done["error"], "Load it once more with a search_path" in done["changes"]) == (None, True)
+    assert run(dataplane, other, "SELECT name FROM public.people") == [("bob",)]
+
+
+def test_what_is_still_not_found_is_told_as_at_first(dataplane, shop):
+    text = b"SELECT pg_catalog.set_config('search_path', '', false);\nSELECT public.nobody();\n"
+    error = dumps.restore(dataplane, shop.name, dumps.uploaded(dataplane, text))["error"]
+    assert (error["code"], "public.nobody()" in error["message"]) == ("restore_failed", True)
+
+
 def test_settings_of_the_role_are_kept(dataplane, shop, tenants):
     role = f'ALTER ROLE "{shop.name}"'
     here = f'{role} IN DATABASE "{shop.name}"'

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from . import (
     postgres,
     reading,
     scratch,
+    second_try,
     store,
 )
 from .dump_filter import Filter
@@ -155,11 +156,9 @@ def _restore(host: Host, wanted: Restore, progress: Progress, outcome: _Outcome,
     with dump_sources.file_of(host.state_dir, wanted.source, progress) as path:
         progress.bytes_total = path.stat().st_size
         try:
-            scratch.create(cluster, own, wanted.connection_limit)
-            if wanted.into == "new":
-                outcome.changes += grantees.create(cluster, own, wanted.expect)
+            outcome.changes += _make_empty(host, wanted, own)
             outcome.changes.append(f"Load the dump into {own.new}")
-            outcome.changes += _load(host, wanted, own.new, path, progress)
+            outcome.changes += _load_once_or_twice(host, wanted, own, path, progress)
             outcome.changes += scratch.repair(cluster, own).changes
             _measure(host, wanted, own.new, outcome)
             if wanted.into != "scratch":
@@ -171,7 +170,32 @@ def _restore(host: Host, wanted: Restore, progress: Progress, outcome: _Outcome,
         later(lambda: scratch.sweep(cluster))
 
 
-def _load(host: Host, wanted: Restore, database: str, path: Path, progress: Progress) -> list[str]:
+def _make_empty(host: Host, wanted: Restore, own: scratch.Names) -> list[str]:
+    scratch.create(host.user.cluster, own, wanted.connection_limit)
+    return grantees.create(host.user.cluster, own, wanted.expect) if wanted.into == "new" else []
+
+
+def _load_once_or_twice(host: Host, wanted: Restore, own: scratch.Names, path: Path, progress: Progress) -> list[str]:
+    """Load the file; once more with a search_path if that is what it lacks. The first error is the one to be told."""
+    try:
+        return _load(host, wanted, own.new, path, progress)
+    except TenantError as error:
+        if not second_try.may_help(error):
+            raise
+        first = error
+    schemas = second_try.search_path(host.user, wanted.name, own.new)
+    scratch.drop(host.user.cluster, own.new)
+    _make_empty(host, wanted, own)
+    progress.bytes_done = 0
+    try:
+        return ["Load it once more with a search_path", *_load(host, wanted, own.new, path, progress, schemas)]
+    except TenantError as error:
+        raise (error if error.retryable else first) from None
+
+
+def _load(
+    host: Host, wanted: Restore, database: str, path: Path, progress: Progress, search_path: Sequence[str] = ()
+) -> list[str]:
     """Load the file; the changes besides. A dump from elsewhere loses what it says of owners and rights."""
     source, foreign = wanted.source, Filter()
     with path.open("rb") as file, postgres.connect(host.user.cluster) as connection:
@@ -182,6 +206,8 @@ def _load(host: Host, wanted: Restore, database: str, path: Path, progress: Prog
         text: Iterator[bytes] = dump_text.unrestricted(dump_text.whole(dump_text.bounded(chunks, host.text_limit)))
         if source.is_foreign:
             text = foreign.passed(text)
+        if search_path:
+            text = second_try.with_path(text, search_path)
         watch = _watch(host, connection, database)
         user = replace(host.user, settings={"dbhost.into": wanted.into})
         with large_objects.allowed(connection, wanted.name):
