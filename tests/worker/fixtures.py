@@ -18,6 +18,6 @@ def fronts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fronts:
 
 @pytest.fixture
 def warm(fronts: Fronts) -> Iterator[Warm]:
-    server = Warm(fronts.folder, fork_server_environment())
+    server = Warm(fronts.folder, fork_server_environment(), fronts.inventory)
     yield server
     server.close()

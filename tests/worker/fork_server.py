@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from webapp.worker import fork_server, in_process
+from webapp.worker import fork_server, in_process, single_process
 
 if __name__ == "__main__":
     for file in (Path(__file__).parent / "pretend" / "library").glob("*.py"):
         in_process.load(file)
+        single_process.ACTIONS |= {file.stem}
     fork_server.main()

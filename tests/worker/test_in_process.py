@@ -1,7 +1,7 @@
 """Our modules tell the same whether they run in a Python of their own or inside the forked run."""
 
-import json
 import secrets
+import uuid
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,39 +9,79 @@ from typing import Any
 import pytest
 
 from tests.support.dataplane import DataPlane, verifier
-from tests.worker.fronts import Fronts, events, pids
+from tests.worker.fronts import Fronts, Run
 from webapp.worker import environment, in_process
 from webapp.worker.warm import Warm
 
 
 @pytest.fixture
 def real(fronts: Fronts, dataplane: DataPlane) -> Fronts:
-    """Fronts that run the real databases.yml on the throw-away data plane: one good item, one that is refused."""
+    """Runs of the real databases.yml on the throw-away data plane: one good item, one that is refused."""
     fronts.inventory, fronts.playbook = dataplane.inventory("local"), environment.PLAYBOOK
     good = {"name": f"warm-{secrets.token_hex(4)}", "generation": 1, "state": "present", "verifier": verifier("secret")}
     bad = {"name": "postgres", "generation": 1, "state": "present", "verifier": verifier("secret")}
-    (fronts.folder / "variables").write_text(json.dumps({"tenant_databases": [good, bad]}))
+    fronts.variables({"tenant_databases": [good, bad]})
     return fronts
 
 
-def told(fronts: Fronts, socket: str, *options: str) -> list[tuple[Any, ...]]:
+def warmly(fronts: Fronts, server: Warm, *options: str) -> list[Any]:
     fronts.options = list(options)
-    code, run, errors = fronts.run(socket)
-    assert (code, errors, len(pids(run))) == (2, "", 2 if socket else 1)
-    found = events(run)
-    assert any(name == "runner_on_failed" and "reserved_name" in str(rest) for name, *rest in found)
-    return found
+    return refused(fronts.warm(server))
+
+
+def plainly(fronts: Fronts, *options: str) -> list[Any]:
+    fronts.options = list(options)
+    return refused(fronts.plain())
+
+
+def refused(run: Run | None) -> list[Any]:
+    assert run is not None
+    assert (run.code, run.errors) == (2, "")
+    assert any(event["event"] == "runner_on_failed" and "reserved_name" in str(event) for event in run.told)
+    return run.told
 
 
 def test_check_run_and_again_tell_the_same(real: Fronts, warm: Warm) -> None:
-    assert told(real, "", "--check", "--diff") == told(real, warm.socket(), "--check", "--diff")
-    first = told(real, warm.socket())
+    assert plainly(real, "--check", "--diff") == warmly(real, warm, "--check", "--diff")
+    first = warmly(real, warm)
     assert "CREATE DATABASE" in str(first)
-    assert told(real, "") == told(real, warm.socket()) != first
+    assert plainly(real) == warmly(real, warm) != first
+
+
+def shape(value: Any) -> Any:
+    """What differs from look to look, such as sizes and times, is only told by its kind."""
+    if isinstance(value, dict):
+        return {name: shape(inner) for name, inner in value.items()}
+    return [shape(inner) for inner in value[:1]] if isinstance(value, list) else type(value).__name__
+
+
+@pytest.mark.parametrize(
+    ("playbook", "variables"),
+    [
+        ("report", {}),
+        ("strangers", {"known_databases": []}),
+        ("activity", {"tenant_activity": {"name": "shop"}}),
+        (
+            "backup",
+            {"tenant_backup": {"name": "nobody", "folder": str(uuid.uuid4()), "filename": "20261124_020000.sql.gz"}},
+        ),
+        ("backups", {"tenant_backups": [{"name": "nobody"}]}),
+        ("restore", {"tenant_restore": {"name": "nobody"}}),
+        ("backup_files", {"tenant_backup_files": {"folder": "../up"}}),
+    ],
+)
+def test_every_playbook_tells_the_same(real: Fronts, warm: Warm, playbook: str, variables: dict[str, Any]) -> None:
+    """With variables as it wants them, or refused for the same reason in the same words."""
+    real.playbook = environment.PLAYBOOKS / f"{playbook}.yml"
+    real.variables(variables)
+    plain, warmed = real.plain(), real.warm(warm)
+    assert warmed is not None
+    assert (plain.code, shape(plain.told)) == (warmed.code, shape(warmed.told))
+    assert len(plain.told) > 3
 
 
 def test_no_packed_module_was_needed(real: Fronts, warm: Warm) -> None:
-    told(real, warm.socket())
+    warmly(real, warm)
     assert list((real.folder / "modules").rglob("*tenant*")) == []
 
 

@@ -57,7 +57,8 @@ class Program:
             loop.add_signal_handler(number, self.stop)
         dead = workplace.sweep(self.settings.home)
         place = workplace.Workplace(self.settings.home)
-        warm = Warm(place.folder, fork_server_environment())
+        warm = Warm(place.folder, fork_server_environment(), environment.inventory(self.settings.inventory))
+        warm.start()
         server = self._server(place, warm)
         beside = (Chores(server.sessions), Sampler(server), Checker(server), Keeper(server), FinalBackups(server))
         try:

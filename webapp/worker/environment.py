@@ -13,7 +13,6 @@ FRONT = Path(__file__).with_name("front.py")
 PIDS = "pids"
 # The audit log has what the worker does: nothing of it belongs into the journals of hosts.
 RECORDED_VARIABLE = "DBHOST_RUN_RECORDED"
-SOCKET_VARIABLE = "DBHOST_WARM_SOCKET"
 PIDS_VARIABLE = "DBHOST_RUN_PIDS"
 
 PASSED = {"PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "TZ", "SSH_AUTH_SOCK", "LD_LIBRARY_PATH", "VIRTUAL_ENV"}
@@ -44,9 +43,9 @@ def of_playbooks(prepared: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in prepared.items() if passes(name)} | FIXED
 
 
-def of_run(prepared: Mapping[str, str], folder: Path, warm_socket: str) -> dict[str, str]:
+def of_run(prepared: Mapping[str, str], folder: Path) -> dict[str, str]:
     """The environment of one run, as ansible-runner *prepared* it."""
-    own = {PIDS_VARIABLE: str(folder / PIDS), SOCKET_VARIABLE: warm_socket, RECORDED_VARIABLE: "1"}
+    own = {PIDS_VARIABLE: str(folder / PIDS), RECORDED_VARIABLE: "1"}
     return of_playbooks(prepared) | own
 
 
@@ -55,9 +54,9 @@ def ansible_playbook() -> str:
     return str(Path(sys.executable).parent / "ansible-playbook")
 
 
-def command() -> list[str]:
-    """What ansible-runner starts in place of `ansible-playbook`: the front, isolated so that it starts in 15 ms."""
-    return [sys.executable, "-I", "-S", str(FRONT), ansible_playbook()]
+def front() -> list[str]:
+    """What ansible-runner starts in front of `ansible-playbook`, isolated so that it starts in 15 ms."""
+    return [sys.executable, "-I", "-S", str(FRONT)]
 
 
 def inventory(setting: str) -> Path:

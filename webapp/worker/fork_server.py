@@ -1,8 +1,8 @@
 """Keeps Ansible imported and forks a process for each playbook run: starting one costs most of a second otherwise.
 
-`python -m webapp.worker.fork_server SOCKET MODULE_CACHE`, under the worker. It ends when its standard
+`python -m webapp.worker.fork_server SOCKET MODULE_CACHE INVENTORY`, under the worker. It ends when its standard
 input does (the worker died) or when what it has imported no longer is what is on disk. It leans on ansible-core's
-private API: pinned, and held against the plain command by a test.
+private API: pinned, and held against the plain command by tests.
 """
 
 import gc
@@ -16,12 +16,13 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from webapp.worker import in_process, preload, processes
+from webapp.worker import event_stream, in_process, preload, processes, rehearsal
 
 # Ansible reads these when it is imported; a run with other values has to start the plain command.
 READ_AT_IMPORT = ("ANSIBLE_", "LANG", "LC_", "PATH", "HOME", "NO_COLOR")
 REQUEST_TIMEOUT_S = 2.0
 PATIENCE_S = 5.0
+EVENTS = 3  # the descriptor in a run's process
 
 
 def relevant(environment: dict[str, str]) -> dict[str, str]:
@@ -39,10 +40,11 @@ def state_of(path: str) -> tuple[int, int, int] | None:
 
 
 class ForkServer:
-    """Answers fronts on a unix socket; one thread, so that a fork copies nothing half done."""
+    """Answers on a unix socket; one thread, so that a fork copies nothing half done."""
 
-    def __init__(self, path: str, module_cache: Path) -> None:
+    def __init__(self, path: str, module_cache: Path, prepared: rehearsal.Prepared) -> None:
         self.module_cache = module_cache
+        self.prepared = prepared
         self.modules = packed_version()
         self.environment = relevant(dict(os.environ))
         self.configuration = os.environ.get("ANSIBLE_CONFIG", "")
@@ -70,7 +72,7 @@ class ForkServer:
         raise EOFError
 
     def accept(self, listener: socket.socket) -> None:
-        """One front: fork for it, or decline by closing the connection."""
+        """One request: fork for it, or decline by closing the connection."""
         connection, _ = listener.accept()
         connection.settimeout(REQUEST_TIMEOUT_S)
         try:
@@ -84,19 +86,23 @@ class ForkServer:
             connection.close()
         for descriptor in descriptors:
             os.close(descriptor)
-        if state_of(self.configuration) != self.configured:
+        if not self.is_current():
             raise EOFError
+        self.prepared.prepare(request["arguments"])  # for the next one like it; this one is on its way
 
     def fits(self, request: dict[str, Any]) -> bool:
         """Whether Ansible, as it was imported here, would behave as if it were started now."""
-        same_files = state_of(self.configuration) == self.configured
-        return same_files and relevant(request["environment"]) == self.environment
+        return self.is_current() and relevant(request["environment"]) == self.environment
+
+    def is_current(self) -> bool:
+        """Whether what was imported and what it is configured by still is what is on disk."""
+        return state_of(self.configuration) == self.configured and packed_version() == self.modules
 
     def fork(self, connection: socket.socket, request: dict[str, Any], descriptors: list[int]) -> None:
         """Start the run in a child; its end comes through a pidfd."""
         pid = os.fork()
         if pid == 0:
-            become(request, descriptors, self.module_cache, self.modules)
+            become(request, descriptors[0], self.module_cache, self.prepared)
         connection.sendall(f"{pid}\n".encode())
         watched = os.pidfd_open(pid)
         self.children[pid] = connection
@@ -104,7 +110,7 @@ class ForkServer:
         self.selector.register(connection, selectors.EVENT_READ, lambda _connection: self.abandoned(pid))
 
     def ended(self, descriptor: int, pid: int) -> None:
-        """The run has ended: tell its front."""
+        """The run has ended: tell who asked for it."""
         self.selector.unregister(descriptor)
         os.close(descriptor)
         _, status = os.waitpid(pid, 0)
@@ -115,10 +121,10 @@ class ForkServer:
             try:
                 connection.sendall(f"{exit_code(status)}\n".encode())
             except OSError:
-                return  # the front is gone, and with it whoever wanted to know
+                return  # nobody waits for it
 
     def abandoned(self, pid: int) -> None:
-        """The front was killed: end the run, nobody reads its result any more."""
+        """Whoever asked has gone: end the run, nobody reads its result any more."""
         self.selector.unregister(self.children[pid])
         processes.end([pid], PATIENCE_S)
 
@@ -134,50 +140,54 @@ def exit_code(status: int) -> int:
 
 
 def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """One request with the front's three descriptors."""
-    head, descriptors, _, _ = socket.recv_fds(connection, 4096, 3)
+    """One request, with the descriptor that its events go to."""
+    head, descriptors, _, _ = socket.recv_fds(connection, 4096, 1)
     size, _, body = head.partition(b"\n")
     while len(body) < int(size):
         more = connection.recv(65536)
         if not more:
-            raise ValueError("the front went away")
+            raise ValueError("the request was cut off")
         body += more
+    if len(descriptors) != 1:
+        raise ValueError("the request has no place for its events")
     return json.loads(body), list(descriptors)
 
 
-def become(request: dict[str, Any], descriptors: list[int], module_cache: Path, modules: str) -> NoReturn:
-    """In the child: take the front's place and run the playbook. Never returns into the server.
-
-    *modules* is the version of our modules that the server imported.
-    """
+def become(request: dict[str, Any], events: int, module_cache: Path, prepared: rehearsal.Prepared) -> NoReturn:
+    """In the child: run the playbook, and tell of it in *events*. Never returns into the server."""
     code = 1
     try:
         os.setsid()
-        for target, descriptor in enumerate(descriptors):
-            os.dup2(descriptor, target)
-        os.closerange(3, 1024)
-        reopen_streams()
+        keep_only(events)
         os.chdir(request["folder"])
         os.environ.clear()
         os.environ.update(request["environment"])
-        if packed_version() == modules:
-            in_process.install()
+        stream = event_stream.install(EVENTS)
+        stream.begin()
+        prepared.use(request["arguments"])
+        in_process.install()
         code = run_playbook(request["arguments"], module_cache)
+        stream.end(code)
     finally:
         flush()
         remove_temporary_folder()
         os._exit(code)  # the server's exit handlers are not this child's to run
 
 
-def reopen_streams() -> None:
-    """Streams over the descriptors of the front: the server's own would buffer as its files did."""
+def keep_only(events: int) -> None:
+    """Close all that is the server's. Nobody reads what a run prints: all that it tells is in its events."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(events, EVENTS)
+    for standard in range(3):
+        os.dup2(nothing, standard)
+    os.closerange(EVENTS + 1, 1024)
     sys.stdin = os.fdopen(0, "r", closefd=False)
     sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", errors="surrogateescape", closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
 def flush() -> None:
-    """Write out what is buffered; the terminal may be gone."""
+    """Write out what is buffered."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -223,12 +233,17 @@ def packed_version() -> str:
 
 
 def main() -> None:
-    """Import everything once, then serve."""
+    """Import everything once, play once, then serve."""
+    path, module_cache, inventory = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
     preload.ansible()
     in_process.preload()
+    rehearsal.install()
+    prepared = rehearsal.Prepared()
+    rehearsal.all_playbooks(prepared, inventory)
     sys.path.remove(str(Path.cwd()))  # as the plain command has it
+    gc.collect()
     gc.freeze()
-    ForkServer(sys.argv[1], Path(sys.argv[2])).serve()
+    ForkServer(path, module_cache, prepared).serve()
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ class Server:
 
     def stop_reason(self, fence: int) -> Callable[[], str | None]:
         """What the run asks between events: why it should end early, if it should."""
-        looked_at = 0.0
+        looked_at = time.monotonic()
 
         def reason() -> str | None:
             nonlocal looked_at

@@ -24,7 +24,7 @@ MODULES = (
 PLUGINS = {
     "action_loader": ("ansible.builtin.assert", "ansible.builtin.normal"),
     "become_loader": ("ansible.builtin.sudo", "ansible.builtin.su"),
-    "callback_loader": ("ansible.builtin.default",),
+    "callback_loader": ("awx_display", "ansible.builtin.default"),
     "connection_loader": ("ansible.builtin.local", "ansible.builtin.ssh"),
     "inventory_loader": tuple(
         f"ansible.builtin.{name}" for name in ("auto", "host_list", "ini", "script", "toml", "yaml")

@@ -12,12 +12,13 @@ from typing import Any
 import pexpect
 from ansible_runner.config.runner import RunnerConfig
 from ansible_runner.runner import Runner
+from ansible_runner.streaming import Processor
 from ansible_runner.utils import get_callback_dir
 
 from webapp.services import ansible_data
 from webapp.services.host_rules import is_host_name
 from webapp.services.reports import Report
-from webapp.worker import environment, host_keys, processes, report
+from webapp.worker import environment, host_keys, processes, report, warm_client
 from webapp.worker.steps import Steps
 
 LOOK_S = 0.2
@@ -111,14 +112,43 @@ class PlaybookRun:
             if not is_host_name(self._job.host):  # to Ansible a name is a pattern, or the name of a file
                 return Outcome(unreachable=True)
             config = self._configure()
-            runner = Runner(config, event_handler=self._on_event, cancel_callback=self._look)
-            runner.run()
-            self._outcome.ok = runner.rc == 0 and self._outcome.stopped is None
+            code = self._run_warm(config)
+            if code is None:
+                code = self._run_plainly(config)
+            self._outcome.ok = code == 0 and self._outcome.stopped is None
         finally:
             self._steps.close()
             processes.end(self._pids(), PATIENCE_S)  # what a crash may have left; usually nothing
             shutil.rmtree(self._folder, ignore_errors=True)
         return self._outcome
+
+    def _run_warm(self, config: Any) -> int | None:
+        """Have the fork server run the command; its exit code, or None when there is no server or it declines."""
+        if not self._warm_socket:
+            return None
+        warm = warm_client.ask(self._warm_socket, config.command, config.env, config.cwd)
+        if warm is None:
+            return None
+        with warm:
+            pids = self._folder / environment.PIDS
+            pids.write_text(f"{warm.pid}\n", encoding="ascii")
+            Processor(
+                _input=warm_client.Lines(warm.events, LOOK_S, self._look),
+                event_handler=lambda event: not self._on_event(event),  # none of them is kept in a file
+                quiet=True,
+                private_data_dir=str(self._folder),
+                settings={},
+            ).run()
+            code = warm.exit_code()
+            pids.unlink()
+        return code
+
+    def _run_plainly(self, config: Any) -> int | None:
+        config.command = [*environment.front(), *config.command]
+        runner = Runner(config, event_handler=self._on_event, cancel_callback=self._look)
+        runner.run()
+        code: int | None = runner.rc
+        return code
 
     def _configure(self) -> Any:
         self._write_inputs()
@@ -134,8 +164,8 @@ class PlaybookRun:
             cmdline="--check" if self._job.check else None,
         )
         config.prepare()
-        config.env = environment.of_run(config.env, self._folder, self._warm_socket)
-        config.command = [*environment.command(), *config.command[1:]]
+        config.env = environment.of_run(config.env, self._folder)
+        config.command = [environment.ansible_playbook(), *config.command[1:]]
         return config
 
     def _write_inputs(self) -> None:
