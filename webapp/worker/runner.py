@@ -183,6 +183,7 @@ class PlaybookRun:
 
     def _look(self) -> bool:
         """Called between events: end the run when asked to. Never hands the killing to ansible-runner."""
+        self._steps.write_due()
         if self._outcome.stopped is None:
             reason = "timeout" if time.monotonic() > self._deadline else self._stop()
             if reason is not None:
