@@ -19,12 +19,15 @@ from tests.support.rows import make_database, make_user
 from tests.worker.conftest import CHECKOUT, Workers, services_of, wait_until
 from webapp import inventory_files
 from webapp.models import Backup, Base, Database, Host, Operation
-from webapp.services import backups
+from webapp.services import backups, spool
 from webapp.services.actors import SYSTEM
 from webapp.worker import environment
 from webapp.worker.desired import of_operation
 from webapp.worker.hosts import Server
+from webapp.worker.long import restores
+from webapp.worker.long.job import LongJob, Refused
 from webapp.worker.runner import Job
+from webapp.worker.steps import Unwatched
 
 ROWS = "SELECT string_agg(t::text, ' ') FROM {} t"
 FACTORS, PRODUCT = "7919 * 7907", str(7919 * 7907)
@@ -227,3 +230,17 @@ def test_what_is_asked_of_a_host_is_the_row(session: Session, host: Host, proof:
     database = make_database(session, host, make_user(session), verifier=marker(proof), pool_mode="session")
     operation = Operation(kind="database.create", database=database, host=host, actor_type="system", generation=1)
     assert of_operation(operation)["verifier"] == marker(proof)
+
+
+def test_an_upload_is_a_file_of_its_own(out_of_reach: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The web process makes uploads: by a link it would have the worker read what it may not read itself."""
+    with services_of(tmp_path, monkeypatch):
+        spool.ensure()
+        upload_id = "5dc7e0c5-0000-0000-0000-000000000000"
+        secret = tmp_path / "secret"
+        secret.write_text("the worker's")
+        spool.upload(upload_id).symlink_to(secret)
+        params = {"upload_id": upload_id, "size_bytes": 1, "sha256": "x"}
+        job = LongJob(None, 0, out_of_reach, lambda: None, Unwatched())  # type: ignore[arg-type]
+        with pytest.raises(Refused):
+            restores.of_upload(job, params)

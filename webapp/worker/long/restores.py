@@ -92,7 +92,7 @@ def of_upload(job: LongJob, params: dict[str, Any]) -> dict[str, Any]:
         except ObjectStoreError as error:
             raise dumps.store_failure(error) from None
     path = spool.upload(params["upload_id"])
-    if not path.exists():
+    if path.is_symlink() or not path.is_file():  # the web process writes there, and reads less than the worker
         gone = "The uploaded file is not there any more. Upload it again."
         raise Refused(Failure(AGENT_ERROR, gone, retryable=False))
     return known | {"kind": "file", "path": str(path)}
