@@ -190,3 +190,27 @@ def retried(work: Callable[[], object], refused: type[Exception]) -> None:
         except refused:
             assert time.monotonic() < deadline
             time.sleep(0.1)
+
+
+def test_many_databases_of_one_account_leave_connections_to_others(dataplane: DataPlane, tenants: Any) -> None:
+    crowd, other = [tenants() for _ in range(10)], tenants()
+    dataplane.converge(*(tenant.item() for tenant in (*crowd, other)))
+    with contextlib.ExitStack() as stack:
+        held = idle_transactions(stack, dataplane, crowd)
+        with pytest.raises(psycopg.OperationalError):
+            dataplane.direct(other.name, other.password)
+        stack.enter_context(watching(dataplane))
+        retried(lambda: dataplane.direct(other.name, other.password).close(), psycopg.OperationalError)
+        assert sum(not is_alive(connection) for connection in held) < len(held) // 5
+
+
+def idle_transactions(stack: contextlib.ExitStack, dataplane: DataPlane, crowd: list[Any]) -> list[psycopg.Connection]:
+    """As many as there are connections; the 41st of a tenant would be refused for itself alone."""
+    held: list[psycopg.Connection] = []
+    with contextlib.suppress(psycopg.OperationalError):
+        for tenant in crowd * 40:
+            held.append(dataplane.direct(tenant.name, tenant.password))
+            stack.callback(held[-1].close)
+            held[-1].execute("SELECT 1")
+    assert len(held) > 300
+    return held

@@ -84,8 +84,24 @@ def test_the_queue_is_freed_by_ending_the_senders_old_transactions_first(program
     young = session(program, 5, "a", transaction_s=1, idle_s=1)
     assert look(0.0, 100, bystander, dump, busy, idle) == []
     assert look(0.2, 105, bystander, dump, busy, idle) == []
+    busy, idle = session(program, 3, "a", transaction_s=35), session(program, 4, "a", transaction_s=10, idle_s=1)
     assert look(0.3, 110, bystander, dump, busy, idle, young) == [4]
     assert look(0.3, 111, bystander, dump, busy, young) == [3]
     assert look(0.3, 112, bystander, dump, young) == []
     assert look(0.3, 114, bystander, dump, young) == [1]
     assert look(0.3, 115, dump, young) == []
+
+
+def test_a_tenth_of_the_connections_stays_free(program: ModuleType) -> None:
+    """An account with many databases is evened out before anybody with fewer sessions loses one."""
+    crowd = [
+        session(program, 100 * n + m, f"a{n}", transaction_s=50 - m, idle_s=40 - m) for n in range(4) for m in range(20)
+    ]
+    few = [session(program, 900 + m, "b", transaction_s=1) for m in range(12)]
+    dumps = [session(program, 950 + m, "c", by_socket=True, transaction_s=900) for m in range(3)]
+    limits = program.Limits(100, 60, 600, 1000, connections=100)
+    ended = program.crowders(program.Seen([], [*few, *crowd, *dumps]), limits, SPARED)
+    assert len(ended) == 5
+    assert sorted(end.pid for end in ended)[:1] == [0]  # the longest idle one of the first
+    assert {end.role for end in ended} == {"a0", "a1", "a2", "a3"}
+    assert program.crowders(program.Seen([], [*few, *dumps]), limits, SPARED) == []

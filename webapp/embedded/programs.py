@@ -25,6 +25,7 @@ from webapp.embedded.environment import (
 # Found in the environment of each process of a stack; how `down` knows them when the supervisor is gone.
 MARK = "DBHOST_SUPERVISED_HOME"
 FILE_LIMIT = 16384
+POOLER_MEMORY_MB = 1024
 # As the listeners of role pgbouncer: each program with the name of its configuration file.
 POOLERS = {"pgbouncer": "pgbouncer.ini", "pgbouncer-direct": "direct.ini"}
 
@@ -60,9 +61,14 @@ def pooler(stack: Stack, name: str, ini: str) -> Program:
     folder = stack.home / "pgbouncer"
     # SIGINT would wait for the clients: a session at the direct door stays as long as it likes.
     stop_signal = "INT" if name == "pgbouncer" else "QUIT"
-    return Program(
-        name, [str(stack.pgbouncer_executable), str(folder / ini)], stack.agent_user, folder, stop_signal, 10
-    )
+    command = limited([str(stack.pgbouncer_executable), str(folder / ini)], POOLER_MEMORY_MB)
+    return Program(name, command, stack.agent_user, folder, stop_signal, 10)
+
+
+def limited(command: list[str], memory_mb: int) -> list[str]:
+    """With so much memory at most, as systemd would see to; what clients prepare has no other bound."""
+    prlimit = shutil.which("prlimit")
+    return [prlimit, f"--as={memory_mb * 2**20}", "--", *command] if prlimit else command
 
 
 def watchdog(stack: Stack) -> Program:

@@ -49,7 +49,14 @@ SELECT pg_catalog.current_setting('max_locks_per_transaction')::int
   FROM pg_catalog.unnest(ARRAY['max_connections', 'max_worker_processes', 'autovacuum_max_workers', 'max_wal_senders',
                                'max_prepared_transactions']) AS name
 """
+# Those that neither the superuser nor the provisioner and dumps have for themselves.
+CONNECTIONS = """
+SELECT pg_catalog.current_setting('max_connections')::int
+       - pg_catalog.sum(pg_catalog.current_setting(name)::int)::int
+  FROM pg_catalog.unnest(ARRAY['superuser_reserved_connections', 'reserved_connections']) AS name
+"""
 FULL_AT = 0.5
+CROWDED_AT = 0.9
 QUEUE_FULL_AT = 0.25
 QUEUE_EMPTY_AT = 0.05
 OTHERS_AFTER_S = 3.0
@@ -106,6 +113,7 @@ class Limits:
     idle_transaction_s: float
     transaction_s: float
     temporary_bytes: int
+    connections: int = 1000
 
 
 def tenant(role: str) -> str:
@@ -154,6 +162,29 @@ def spillers(seen: Seen, limits: Limits, spared: frozenset[str]) -> list[End]:
     return ended
 
 
+def crowders(seen: Seen, limits: Limits, spared: frozenset[str]) -> list[End]:
+    """Duty: a tenth of the connections stays free, by evening out the tenants that have most.
+
+    One account may have many databases, each within its own limit. Of a tenant, idle transactions go first, the longest
+    of them, then the longest others; dumps stay, and count.
+    """
+    counted = [session for session in seen.sessions if session.role not in spared]
+    excess = len(counted) - int(limits.connections * CROWDED_AT)
+    by_tenant: dict[str, list[Session]] = {}
+    for session in sorted(counted, key=lambda session: (session.idle_s or -1.0, session.transaction_s or 0.0)):
+        if not session.by_socket:
+            by_tenant.setdefault(tenant(session.role), []).append(session)
+    ended = []
+    for _ in range(max(0, excess)):
+        largest = max(by_tenant.values(), key=len, default=[])
+        if not largest:
+            break
+        session = largest.pop()
+        reason = f"{len(counted)} of {limits.connections} connections were taken"
+        ended.append(End(session.pid, session.role, reason))
+    return ended
+
+
 def endless(seen: Seen, limits: Limits, spared: frozenset[str]) -> list[End]:
     """Duty: a transaction ends, or VACUUM could remove nothing that is newer, in no database's shared catalogs."""
     ended = []
@@ -176,13 +207,13 @@ class Queue:
     tenants that are seen to send, and of others only when that has not helped within seconds. Dumps do not listen.
     """
 
-    filling_since: float = 0.0
+    filling_since: float | None = None
     full_since: float | None = None
     sent_at: dict[str, float] = field(default_factory=dict)
 
     def __call__(self, seen: Seen, _limits: Limits, spared: frozenset[str]) -> list[End]:
         self._remember(seen)
-        if self.full_since is None:
+        if self.full_since is None or self.filling_since is None:
             return []
         patient = seen.at - self.full_since < OTHERS_AFTER_S
         begun = [
@@ -199,6 +230,8 @@ class Queue:
         self.sent_at |= {tenant(holder.role): seen.at for holder in seen.holders if holder.notifies}
         self.sent_at = {name: at for name, at in self.sent_at.items() if seen.at - at < REMEMBERED_S}
         if seen.queue_usage < QUEUE_EMPTY_AT:
+            self.filling_since = None
+        elif self.filling_since is None:  # whoever keeps it began before this look
             self.filling_since = seen.at
         if seen.queue_usage < QUEUE_FULL_AT:
             self.full_since = None
@@ -271,9 +304,11 @@ def main() -> None:
     while True:
         with contextlib.suppress(psycopg.OperationalError, psycopg.ProgrammingError), connect(given) as connection:
             [(capacity,)] = connection.execute(CAPACITY).fetchall()
-            limits = Limits(capacity, given.idle_transaction_s, given.transaction_s, given.temporary_mb * 2**20)
+            [(connections,)] = connection.execute(CONNECTIONS).fetchall()
+            temporary_bytes = given.temporary_mb * 2**20
+            limits = Limits(capacity, given.idle_transaction_s, given.transaction_s, temporary_bytes, connections)
             spared = frozenset({given.user, "postgres", ""})
-            watch(connection, given.interval_s, limits, spared, (Queue(), spillers, endless))
+            watch(connection, given.interval_s, limits, spared, (Queue(), crowders, spillers, endless))
         time.sleep(AGAIN_S)
 
 
