@@ -14,7 +14,7 @@ from agent_modules.module_utils.dbhost.store import OPEN, Entry
 
 PROGRAM = Path(__file__).parents[2] / "roles/pgbouncer/files/purge_tombstones.py"
 BACKEND = pgbouncer_files.Backend("127.0.0.1", 5432)
-LISTENERS = listeners.of_options({"socket_dir": "/nowhere", "port": 6432})
+LISTENERS = listeners.of_options({"socket_dir": "/nowhere", "config_dir": "/nowhere", "port": 6432})
 OPENED = Entry(generation=4, door=OPEN, verifier=scram.build(b"secret", b"0123456789abcdef"))
 
 

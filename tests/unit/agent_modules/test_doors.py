@@ -11,7 +11,13 @@ from agent_modules.module_utils.dbhost.tenants import TenantDatabase
 VERIFIER = scram.build(b"old", b"0123456789abcdef")
 OTHER = scram.build(b"new", b"fedcba9876543210")
 WANTED = TenantDatabase("shop", verifier=VERIFIER, generation=5)
-OPENED = Entry(generation=5, door=OPEN, verifier=VERIFIER)
+OPENED = Entry(
+    generation=5,
+    door=OPEN,
+    verifier=VERIFIER,
+    pool_size=WANTED.pool_size,
+    direct_pool_size=WANTED.direct_pool_size,
+)
 SHUT = doors.closed(OPENED)
 
 

@@ -22,7 +22,7 @@ OPENED = st.builds(
 )
 STORES = st.dictionaries(NAMES, OPENED | OPENED.map(doors.closed) | st.just(Entry()), max_size=8)
 BACKEND = pgbouncer_files.Backend("127.0.0.1", 5433)
-LISTENERS = listeners.of_options({"socket_dir": "/nowhere", "port": 6432})
+LISTENERS = listeners.of_options({"socket_dir": "/nowhere", "config_dir": "/nowhere", "port": 6432})
 
 
 def lines(text):
