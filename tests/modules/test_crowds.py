@@ -56,6 +56,18 @@ def test_one_tenant_leaves_client_slots_to_others(small: DataPlane) -> None:
         small.connect("other", "pw-other").close()
 
 
+def test_who_does_not_log_in_keeps_no_tenant_out(small: DataPlane) -> None:
+    """A stranger who only says whose database it wants would otherwise take the slots of its owner."""
+    parameters = b"user\0other\0database\0other\0\0"
+    startup = (8 + len(parameters)).to_bytes(4) + (196608).to_bytes(4) + parameters
+    with contextlib.ExitStack() as stack:
+        for _ in range(SLOTS // 2):
+            stranger = stack.enter_context(socket.create_connection(("127.0.0.1", small.pgbouncer_port)))
+            stranger.sendall(startup)
+            stranger.recv(1)
+        small.connect("other", "pw-other").close()
+
+
 def test_what_one_client_prepares_is_bounded_and_others_come_back(small: DataPlane) -> None:
     """The bound ends PgBouncer, and whatever supervises it starts it again; without, it would take all memory."""
     greedy, text = small.connect("greedy", "pw-greedy"), "x" * 4_000_000
