@@ -97,10 +97,10 @@ def test_a_setting_that_needs_a_new_start_gets_one(running: Stack) -> None:
         return str(row and row[0])
 
     before = running.pid("postgres")
-    assert changed(playbook(running, "host", "-e", "postgres_max_connections=350")) == 3
+    assert changed(playbook(running, "host", "-e", "postgres_max_connections=350")) == 5
     assert connections() == "350"
     assert running.pid("postgres") != before
-    assert changed(playbook(running, "host")) == 3
+    assert changed(playbook(running, "host")) == 5
     assert connections() == "400"
 
 
