@@ -27,8 +27,9 @@ from webapp.services.notices import Notices
 log = structlog.get_logger()
 API_PREFIX = "/api/"
 WEBHOOKS_PREFIX = "/webhooks/"
-SHARES = Shares(4)
-SHARE_PATIENCE_S = 4.0
+# Of one user in this process. Changes wait for each other in the database anyway: few of them, or all time out there.
+READING, CHANGES = Shares(4), Shares(2)
+SHARE_PATIENCE_S = 30.0  # as long as a change may be waited for; who waits here holds nothing but a thread
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 UNREACHABLE = "The control database cannot be reached just now. Try again."
@@ -75,7 +76,8 @@ def take_share() -> None:
     if user is None or "share" in g:
         return
     share = ExitStack()
-    if share.enter_context(SHARES.of(user.id, SHARE_PATIENCE_S)) is None:
+    shares = CHANGES if request.method in CHANGING else READING
+    if share.enter_context(shares.of(user.id, SHARE_PATIENCE_S)) is None:
         share.close()
         raise TooManyAtOnce("Too many of your requests are under way at once. Try again in a moment.")
     g.share = share

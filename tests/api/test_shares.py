@@ -3,11 +3,13 @@
 import threading
 from typing import Any
 
+import pytest
 from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.api.conftest import Caller
+from webapp import http
 from webapp.models import Database, Host
 from webapp.services import users
 
@@ -16,8 +18,15 @@ AT_ONCE = 40  # more than a process has connections
 
 
 def test_a_users_crowd_keeps_nobody_else_out(
-    app: Flask, alice: Caller, bob: Caller, host: Host, control_sessions: sessionmaker[Session], session: Session
+    app: Flask,
+    alice: Caller,
+    bob: Caller,
+    host: Host,
+    control_sessions: sessionmaker[Session],
+    session: Session,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(http, "SHARE_PATIENCE_S", 3.0)
     app.extensions["dbhost"].settings.change_rate = "1000000 per minute"
     answers: list[Any] = []
 
