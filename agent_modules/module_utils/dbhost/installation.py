@@ -71,7 +71,7 @@ SELECT (SELECT array[rolcanlogin, rolcreaterole, rolcreatedb, rolsuper, rolrepli
              AND m.member = pg_catalog.to_regrole(%(role)s)),
        EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = %(template)s AND datistemplate),
        {sessions_function.OBSERVE}
-"""  # noqa: S608
+"""  # noqa: S608  # nosec B608
 
 
 def observe(conn: psycopg.Connection, provisioner: str) -> Installation:

@@ -9,7 +9,6 @@ role without any right; what is left of it costs nobody anything.
 
 from __future__ import annotations
 
-import random
 import secrets
 import time
 from collections.abc import Callable
@@ -73,7 +72,7 @@ def sweep(connection: psycopg.Connection, enter: Callable[[str], psycopg.Connect
     """
     until = time.monotonic() + _SWEEP_S
     found = list(named_in(connection).items())
-    for role, databases in random.sample(found, min(len(found), _AT_ONCE)):
+    for role, databases in secrets.SystemRandom().sample(found, min(len(found), _AT_ONCE)):
         try:
             for (database,) in connection.execute(_OPEN, [databases]).fetchall():
                 if time.monotonic() > until:
