@@ -39,11 +39,11 @@ class Warm:
         with self._lock:
             self._ensure()
 
-    def socket(self, patience_s: float = PATIENCE_S) -> str:
-        """The socket of a server that is ready, waiting a little for one; otherwise an empty string."""
+    def socket(self, patience_s: float | None = None) -> str:
+        """The socket of a server that is ready, waiting PATIENCE_S or so for one; otherwise an empty string."""
         with self._lock:
             self._ensure()
-            return self._path() if self._wait(patience_s) else ""
+            return self._path() if self._wait(PATIENCE_S if patience_s is None else patience_s) else ""
 
     def close(self) -> None:
         """End the server: it leaves when its standard input does."""
