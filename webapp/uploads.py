@@ -10,12 +10,13 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from webapp.http import resources
 from webapp.services import imports, spool
-from webapp.services.errors import MissingFile
+from webapp.services.errors import MissingFile, ValidationFailed
 
 # Routes that take a file; all others have the small limit of DBHOST_MAX_BODY_BYTES.
 ENDPOINTS = frozenset({"backups_api.restore_upload", "backups.restore_upload"})
 ENVELOPE_BYTES = 64 * 1024
 FIELD = "file"
+LONGEST_DATABASE_NAME = 63
 
 
 class SpoolFile(io.FileIO):
@@ -72,7 +73,11 @@ def received() -> imports.Upload:
     filename = imports.check_filename(sent.filename)
     file = cast(SpoolFile, sent.stream)
     file.flush()
-    return imports.Upload(file.id, filename, file.size_bytes, file.sha256)
+    chosen = request.form.get("database", "").strip()
+    if len(chosen) > LONGEST_DATABASE_NAME or not chosen.isprintable():
+        raise ValidationFailed("Name the database of the file that is to be imported, or leave it out.")
+    incomplete = request.form.get("allowIncomplete", "").lower() in ("true", "1", "on")
+    return imports.Upload(file.id, filename, file.size_bytes, file.sha256, chosen or None, incomplete)
 
 
 def keep(upload: imports.Upload) -> None:

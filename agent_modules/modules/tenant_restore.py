@@ -15,6 +15,7 @@ description:
   - The dump is loaded into a database of its own beside the live one, repaired, counted, and compared. Then the two are
     swapped by name, with sessions cut, or it is dropped. What fails leaves the live one as it is.
   - psql carries out no command of a dump but SQL, and that as the tenant.
+  - Of a dump from elsewhere whole statements are left out that cannot hold here, about owners, rights and the like.
   - In check mode nothing begins; RV(predicted) says what would be.
 options:
   restore:
@@ -70,6 +71,13 @@ options:
           age_identity:
             description: Secret key of age, for an encrypted file.
             type: str
+          database:
+            description: Which database to load, of a dump from elsewhere that holds several.
+            type: str
+          allow_incomplete:
+            description: Load a dump from elsewhere even if it is cut off or holds nothing.
+            type: bool
+            default: false
       expect:
         description: Manifest that the restored database must have. A scratch database is only compared with it.
         type: dict

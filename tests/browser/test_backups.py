@@ -37,16 +37,16 @@ def test_a_dump_that_is_dropped_there_is_imported(page: Page) -> None:
     page.get_by_text("Database restored").wait_for()
 
 
-def test_a_file_that_is_no_dump_is_refused_with_the_reason(site: Site, chromium: Browser) -> None:
+def test_a_file_that_cannot_be_taken_is_refused_with_the_reason(site: Site, chromium: Browser) -> None:
     """Not by the fixture of pages, which takes the browser's own note of a refused request for a failure."""
     context = chromium.new_context(base_url=site.url)
     page = context.new_page()
     sign_in(page, site.user())
     name = backups_of(page)
     page.get_by_label("Type").fill(name)
-    page.evaluate(DROP, ["goods.png", DUMP])
+    page.evaluate(DROP, ["x" * 256, DUMP])
     page.get_by_role("button", name="Replace everything").click()
-    expect(page.locator("[data-progress] [role=status]")).to_contain_text(".sql.gz")
+    expect(page.locator("[data-progress] [role=status]")).to_contain_text("characters that can be printed")
     context.close()
 
 

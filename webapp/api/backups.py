@@ -1,5 +1,7 @@
 """Backups of a database by the API: list, create, download, delete, restore."""
 
+import json
+
 from flask import Response
 from sqlalchemy.orm import Session
 
@@ -33,7 +35,15 @@ UPLOAD = {
             "schema": {
                 "type": "object",
                 "required": [uploads.FIELD],
-                "properties": {uploads.FIELD: {"type": "string", "format": "binary"}},
+                "properties": {
+                    uploads.FIELD: {"type": "string", "format": "binary"},
+                    "database": {"type": "string", "description": "Which database, of a dump that holds several."},
+                    "allowIncomplete": {
+                        "type": "boolean",
+                        "default": False,
+                        "description": "Import a dump that is cut off or holds nothing.",
+                    },
+                },
             }
         }
     },
@@ -139,7 +149,7 @@ def restore_upload(path: DatabasePath, header: PostHeaders) -> Response:
         changes.on(path.id, "operate"),
         ask,
         lambda operation: _restored(operation, upload.filename),
-        body=upload.sha256,
+        body=json.dumps([upload.sha256, upload.asked]),
     )
 
 
@@ -151,4 +161,6 @@ def _copied(backup: Backup) -> Response:
 
 
 def _restored(operation: Operation, filename: str) -> Response:
-    return answer(told.Message(message=f"{operation.database.name} was restored from {filename}."))
+    skipped = [change for change in operation.changes or () if change.startswith(imports.SKIP)]
+    left_out = f" Left out of the file: {'; '.join(skipped)}." if skipped else ""
+    return answer(told.Message(message=f"{operation.database.name} was restored from {filename}.{left_out}"))

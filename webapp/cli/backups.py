@@ -115,19 +115,26 @@ def delete(database: str, filename: str, yes: bool, as_json: bool) -> None:
 @backups.command("import")
 @database
 @click.argument("dump", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--from-database", help="Which database to import of a dump that holds several.")
+@click.option("--allow-incomplete", is_flag=True, help="Import it even if it is cut off or holds nothing.")
 @yes
 @as_json
-def import_dump(database: str, dump: Path, yes: bool, as_json: bool) -> None:
-    """Replace everything in a database by a dump of yours: .sql.gz, .sql, .dump or .backup, up to 512 MB."""
+def import_dump(
+    database: str, dump: Path, from_database: str | None, allow_incomplete: bool, yes: bool, as_json: bool
+) -> None:
+    """Replace everything in a database by a dump of yours: SQL or an archive by pg_dump, up to 512 MB."""
     client = open_client()
     path = f"{_path(client, database)}/restore"
     _confirm(yes, f"Replace everything in {database} by {dump.name}?")
     with _bar("Uploading") as seen, dump.open("rb") as file:
         counted = _Counted(file, dump.stat().st_size, seen)
         headers = {"Idempotency-Key": uuid.uuid4().hex, "Prefer": "respond-async"}
-        response = client.call("POST", path, files={"file": (dump.name, counted)}, headers=headers)
-    follow(client, response.json())
-    show_result({"restored": dump.name}, as_json, "", f"{database} was restored from {dump.name}.")
+        fields = {"database": from_database or "", "allowIncomplete": "true" if allow_incomplete else ""}
+        response = client.call("POST", path, files={"file": (dump.name, counted)}, data=fields, headers=headers)
+    done = follow(client, response.json())
+    skipped = [change for change in done["changes"] or [] if change.startswith("Skip ")]
+    told = [f"{database} was restored from {dump.name}.", *skipped]
+    show_result({"restored": dump.name, "skipped": skipped}, as_json, "", "\n".join(told))
 
 
 @click.command("clone")

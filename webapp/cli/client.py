@@ -173,8 +173,8 @@ def carry_out(client: ApiClient, method: str, path: str, body: dict[str, Any] | 
     return dict(response.json()) if response.content else {}
 
 
-def follow(client: ApiClient, operation: dict[str, Any]) -> None:
-    """Wait until the operation has ended. Raises ApiError unless it succeeded."""
+def follow(client: ApiClient, operation: dict[str, Any]) -> dict[str, Any]:
+    """Wait until the operation has ended, and return it as it is then. Raises ApiError unless it succeeded."""
     with Console(stderr=True).status("Waiting for the host") as status:
         while operation["state"] in ("queued", "running"):
             progress = operation["progress"]
@@ -187,6 +187,7 @@ def follow(client: ApiClient, operation: dict[str, Any]) -> None:
         step = f" at the step “{error['step']}”" if error.get("step") else ""
         message = f": {error['message']}" if error.get("message") else "."
         raise ApiError(f"The operation {operation['id']} {operation['state']}{step}{message}", FAILED)
+    return operation
 
 
 def _all_pages(client: ApiClient, filters: dict[str, str]) -> list[dict[str, Any]]:

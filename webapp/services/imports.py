@@ -1,4 +1,4 @@
-"""Uploaded dumps: checked by name and size, kept in the spool, restored in place as the tenant."""
+"""Uploaded dumps: kept in the spool, restored in place as the tenant. Content says what a file is, not its name."""
 
 import contextlib
 import uuid
@@ -12,8 +12,9 @@ from webapp.services import backups, spool
 from webapp.services.actors import Actor
 from webapp.services.errors import InvalidFilename, MissingFile
 
-ENDINGS = (".sql.gz", ".sql", ".dump", ".backup")
 LONGEST_NAME = 255
+# So begin those changes of an operation that say what was left out of a dump.
+SKIP = "Skip "
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,21 @@ class Upload:
     filename: str
     size_bytes: int
     sha256: str
+    from_database: str | None = None
+    allow_incomplete: bool = False
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """What the sender says of it, as an operation keeps it."""
+        chosen = {"from_database": self.from_database} if self.from_database else {}
+        return chosen | ({"allow_incomplete": "yes"} if self.allow_incomplete else {})
 
 
 def check_filename(filename: str) -> str:
-    """The bare name of an uploaded file. Raises InvalidFilename unless it ends as a dump does."""
+    """The bare name of an uploaded file, which is only shown. Raises InvalidFilename for one that cannot be."""
     name = filename.replace("\\", "/").rpartition("/")[2]
-    if not name.lower().endswith(ENDINGS) or len(name) > LONGEST_NAME or not name.isprintable():
-        raise InvalidFilename(f"Send a file whose name ends in {', '.join(ENDINGS)}.")
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise InvalidFilename(f"Send a file whose name has 1 to {LONGEST_NAME} characters that can be printed.")
     return name
 
 
@@ -39,8 +48,8 @@ def restore_upload(session: Session, actor: Actor, database: Database, upload: U
     if not upload.size_bytes:
         raise MissingFile("The uploaded file is empty.")
     source = {"upload_id": str(upload.id), "size_bytes": str(upload.size_bytes), "sha256": upload.sha256}
-    details = {"filename": upload.filename, "sizeBytes": upload.size_bytes}
-    return backups.queue_restore(session, actor, database, source, upload.filename, details)
+    details = {"filename": upload.filename, "sizeBytes": upload.size_bytes} | upload.asked
+    return backups.queue_restore(session, actor, database, source | upload.asked, upload.filename, details)
 
 
 def store(upload: Upload) -> None:

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import lzma
 import os
 import subprocess
 import threading
@@ -26,6 +28,9 @@ except ImportError:
 GZIP = 16 + zlib.MAX_WBITS
 _LEVEL = 2 if fastest is not zlib else 3  # each library has levels of its own
 _ERRORS = (zlib.error, fastest.error)
+_GZIP_MAGIC = b"\x1f\x8b"
+_LZMA_MEMORY = 128 << 20
+_ZSTD_MEMORY_MB = 128
 _AGE = b"age-encryption.org/v1"
 
 
@@ -36,7 +41,7 @@ def compressor() -> Any:
 
 def is_gzip(head: bytes) -> bool:
     """Whether a file that begins with *head* is gzip."""
-    return head.startswith(b"\x1f\x8b")
+    return head.startswith(_GZIP_MAGIC)
 
 
 def is_age(head: bytes) -> bool:
@@ -45,13 +50,22 @@ def is_age(head: bytes) -> bool:
 
 
 def decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The contents of gzip *chunks*, never more than a megabyte at once. Raises TenantError if they are damaged."""
-    stream, ended = fastest.decompressobj(wbits=GZIP), True
+    """The contents of gzip *chunks*, never more than a megabyte at once. Raises TenantError if they are damaged.
+
+    What follows the last member and is none is passed over, as gunzip does.
+    """
+    stream, ended, waiting = fastest.decompressobj(wbits=GZIP), True, b""
     try:
         for chunk in chunks:
-            rest = chunk
+            rest = waiting + chunk
+            waiting = b""
             while rest:
-                if stream.eof:  # gzip files may be put one after the other
+                if ended and stream.eof:  # gzip files may be put one after the other
+                    if len(rest) < len(_GZIP_MAGIC):
+                        waiting = rest
+                        break
+                    if not is_gzip(rest):
+                        return
                     stream = fastest.decompressobj(wbits=GZIP)
                 yield stream.decompress(rest, 1 << 20)
                 rest = stream.unused_data if stream.eof else stream.unconsumed_tail
@@ -60,6 +74,79 @@ def decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
         raise _damaged() from None
     if not ended:
         raise _damaged()
+
+
+def unpacked(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes] | None:
+    """The contents of *chunks*, which begin with *head*; None if they are not compressed in a way that is known."""
+    if is_gzip(head):
+        return decompressed(chunks)
+    if head.startswith(b"BZh"):
+        return _by_blocks(chunks, bz2.BZ2Decompressor)
+    if head.startswith(b"\xfd7zXZ\0"):
+        return _by_blocks(chunks, lambda: lzma.LZMADecompressor(memlimit=_LZMA_MEMORY))
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        return _zstandard(chunks)
+    return None
+
+
+def _by_blocks(chunks: Iterator[bytes], new: Callable[[], Any]) -> Iterator[bytes]:
+    stream = new()
+    try:
+        for chunk in chunks:
+            rest = chunk
+            while rest or not (stream.eof or stream.needs_input):
+                if stream.eof:
+                    stream = new()
+                yield stream.decompress(rest, 1 << 20)
+                rest = stream.unused_data if stream.eof else b""
+    except (OSError, EOFError, lzma.LZMAError):
+        raise _damaged() from None
+    if not stream.eof:
+        raise _damaged()
+
+
+def _zstandard(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """By the program zstd, in a process of its own that reads nothing but what it is sent."""
+    command = ["zstd", "--decompress", "--stdout", "--quiet", "--no-progress", f"--memory={_ZSTD_MEMORY_MB}MB"]
+    try:
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+        )
+    except FileNotFoundError:
+        told = "The file is compressed with zstd, which this host cannot read. Send it as .gz or uncompressed."
+        raise TenantError("unknown_format", told, step="Read the file") from None
+    failed: list[BaseException] = []
+    feeder = threading.Thread(target=_feed, args=(process.stdin, chunks, failed), daemon=True)
+    feeder.start()
+    try:
+        while chunk := process.stdout.read(1 << 20) if process.stdout else b"":
+            yield chunk
+        feeder.join()
+        if failed:
+            raise failed[0]
+        if process.wait() != 0:
+            raise _damaged()
+    finally:
+        process.kill()
+        feeder.join()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def _feed(target: IO[bytes] | None, chunks: Iterator[bytes], failed: list[BaseException]) -> None:
+    try:
+        for chunk in chunks:
+            view = memoryview(chunk)
+            while view and target:
+                view = view[target.write(view) :]
+    except BrokenPipeError:
+        pass
+    except BaseException as error:  # noqa: BLE001  # a thread's outermost: the reader raises it
+        failed.append(error)
+    finally:
+        if target:
+            target.close()
 
 
 class Encryption:

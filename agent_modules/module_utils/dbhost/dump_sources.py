@@ -37,6 +37,8 @@ class Source:
     sha256: str | None = None
     format: str = "auto"
     age_identity: str | None = field(default=None, repr=False)
+    database: str | None = None
+    allow_incomplete: bool = False
 
     @property
     def is_foreign(self) -> bool:

@@ -30,6 +30,8 @@ SOURCE: Options = {
     "sha256": {"type": "str"},
     "format": {"type": "str", "choices": ["auto", "plain", "plain_gzip", "custom"], "default": "auto"},
     "age_identity": {"type": "str", "no_log": True},
+    "database": {"type": "str"},
+    "allow_incomplete": {"type": "bool", "default": False},
 }
 RESTORE: Options = {
     "name": {"type": "str", "required": True},

@@ -19,6 +19,22 @@ HEADER = b"-- PostgreSQL database dump\n"
 _HEAD = 64 * 1024
 _TAIL = 4096
 _ARCHIVE = b"PGDMP"
+# A dump that was compressed twice is read, one that was compressed a hundred times is an attack.
+_LAYERS = 3
+_UTF_16 = "The file is UTF-16 text, as PowerShell's `>` makes, which may damage what is in it. Use `pg_dump -f`."
+_OTHERS = {
+    b"\xff\xfe": _UTF_16,
+    b"\xfe\xff": _UTF_16,
+    b"-\0": _UTF_16,
+    b"\0-": _UTF_16,
+    b"PK\x03\x04": "The file is a zip archive. Unpack it and send the dump that is in it.",
+    b"SQLite format 3": "The file is a database of SQLite, not a dump of PostgreSQL.",
+    b"\x04\x22\x4d\x18": "The file is compressed with lz4. Send it as .gz, .zst or uncompressed.",
+}
+_OTHER_TAR = (
+    "The file is a tar archive, but not one of `pg_dump --format=tar`: perhaps a packed folder of"
+    " `pg_dump --format=directory`. Send a dump of --format=custom or --format=plain."
+)
 _TAR_MARK = slice(257, 262)
 # pg_dump since August 2025 puts psql in restricted mode under a key of its own; we do that under one of ours.
 _RESTRICT = re.compile(rb"((?:--[^\n]*\n|[ \t\r]*\n)*)\\restrict ([A-Za-z0-9]{1,128})\r?\n")
@@ -40,15 +56,30 @@ def opened(file: IO[bytes], identity: str | None, wanted: str, progress: Progres
         file.seek(0)
         head, chunks = _peek(dump_codec.decrypted(file, identity))
     gzipped = dump_codec.is_gzip(head)
-    if gzipped:
-        head, chunks = _peek(dump_codec.decompressed(chunks))
+    for _ in range(_LAYERS):
+        inner = dump_codec.unpacked(head, chunks)
+        if inner is None:
+            break
+        head, chunks = _peek(inner)
     archive = head.startswith(_ARCHIVE) or head[_TAR_MARK] == b"ustar"
     kind = "custom" if archive else "plain_gzip" if gzipped else "plain"
     if wanted not in ("auto", kind):
         raise TenantError("wrong_format", "The file is of another format than it was said to be.")
-    if not archive and (not head.strip() or b"\0" in head):
-        raise TenantError("not_a_dump", "The file is no dump: neither SQL nor an archive of pg_dump.")
+    require_known(head, is_archive=archive)
     return Opened(kind, chunks)
+
+
+def require_known(head: bytes, *, is_archive: bool) -> None:
+    """Raise TenantError, with what to do, for a file that begins with *head* and is neither SQL nor an archive."""
+    if is_archive:
+        if head[_TAR_MARK] == b"ustar" and not head.startswith((b"toc.dat\0", b"restore.sql\0")):
+            raise TenantError("unknown_format", _OTHER_TAR)
+        return
+    for magic, told in _OTHERS.items():
+        if head.startswith(magic):
+            raise TenantError("unknown_format", told)
+    if not head.strip() or b"\0" in head:
+        raise TenantError("not_a_dump", "The file is no dump: neither SQL nor an archive of pg_dump.")
 
 
 def bounded(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:

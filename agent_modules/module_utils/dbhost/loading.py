@@ -13,22 +13,29 @@ import threading
 from collections.abc import Callable, Iterator
 
 from .dump_errors import Complaints, explain
+from .dump_filter import PATH, Filter
 from .dump_user import DumpUser, Running
 from .errors import TenantError
 from .jobs import Progress
 
 _STEP = "Load the dump"
 _PIPE = 1 << 20
-# What a session of the tenant has unless it says otherwise; pg_dump's own scripts do.
-_PATH = b'SET search_path = "$user", public;\n'
-_PSQL = ("-X", "-q", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose")
+# Lines that psql is sent before the dump's first.
+FIRST_LINES = 2
+_PSQL = ("-X", "-q", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-f", "-")  # with -f it names lines
 _PG_RESTORE = ("--no-owner", "--no-privileges", "--no-tablespaces", "--no-security-labels", "--file=-")
 
 
 def load(
-    user: DumpUser, tenant: str, database: str, text: Iterator[bytes], progress: Progress, watch: Callable[[], None]
+    user: DumpUser,
+    tenant: str,
+    database: str,
+    text: Iterator[bytes],
+    progress: Progress,
+    watch: Callable[[], None],
+    foreign: Filter | None = None,
 ) -> None:
-    """Give *text* to psql. *watch* is asked every second or so and raises to end it.
+    """Give *text* to psql: byte for byte, or by way of *foreign*. *watch* is asked every second and raises to end it.
 
     In restricted mode psql carries out no backslash command but the end of that mode, for which a dump would have to
     know our key. A psql that does not know this mode stops at the first line.
@@ -37,12 +44,12 @@ def load(
     with _Fed(user, "psql", _PSQL, tenant, database, stdout=os.open(os.devnull, os.O_WRONLY)) as psql:
         look = _both(progress, watch)
         try:
-            psql.send(b"\\restrict " + key + b"\n" + _PATH, look)
-            for chunk in text:
+            psql.send(b"\\restrict " + key + b"\n" + PATH, look)
+            for chunk in foreign.passed(text) if foreign else text:
                 psql.send(chunk, look)
         except BrokenPipeError:
             pass  # it has ended, and says why
-        psql.end(look, "restore_failed")
+        psql.end(look, "restore_failed", foreign)
 
 
 def unpacked(user: DumpUser, tenant: str, archive: Iterator[bytes], progress: Progress) -> Iterator[bytes]:
@@ -114,7 +121,7 @@ class _Fed:
             self._open = False
             os.close(self._input)
 
-    def end(self, look: Callable[[], None], code: str) -> None:
+    def end(self, look: Callable[[], None], code: str, foreign: Filter | None = None) -> None:
         """Wait for its end, asking *look*; raises TenantError unless it ended well."""
         self.close_input()
         status: list[int] = []
@@ -124,7 +131,8 @@ class _Fed:
             waiting.join(1.0)
             look()
         if status != [0]:
-            raise explain(self._complaints.text(), code, _STEP)
+            lines, missing = (foreign.lines, foreign.missing_extensions) if foreign else (None, ())
+            raise explain(self._complaints.text(), code, _STEP, lines, missing)
 
 
 def _both(progress: Progress, watch: Callable[[], None]) -> Callable[[], None]:

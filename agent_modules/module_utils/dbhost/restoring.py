@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,10 @@ import psycopg
 
 from . import (
     access_rights,
+    analyzing,
     dump_files,
     dump_sources,
+    dump_target,
     dump_text,
     files,
     grantees,
@@ -40,28 +42,11 @@ from .dump_sources import Source
 from .dump_user import DumpUser
 from .errors import TenantError
 from .jobs import Progress
-from .tenant_session import TenantSession
 from .tenants import TenantDatabase
 
 _WATCH_EVERY_S = 2.0
 Later = Callable[[Callable[[], object]], object]
-_ANALYZE_EACH = """
-DO $$
-DECLARE
-  name text;
-BEGIN
-  FOR name IN SELECT format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class AS c
-      JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-     WHERE c.relkind IN ('r', 'm', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' LOOP
-    BEGIN
-      EXECUTE 'ANALYZE ' || name;
-    EXCEPTION WHEN OTHERS THEN
-      NULL;
-    END;
-    COMMIT;
-  END LOOP;
-END $$
-"""
+_TIME_LIMIT_S = 4 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -96,6 +81,7 @@ class _Outcome:
     changes: list[str] = field(default_factory=list)
     manifest: manifests.Manifest | None = None
     differences: list[str] | None = None
+    skipped: list[dict[str, str | int]] = field(default_factory=list)
 
     def as_dict(self, wanted: Restore, error: TenantError | None = None) -> dict[str, Any]:
         return {
@@ -105,6 +91,7 @@ class _Outcome:
             "matches": None if self.differences is None else not self.differences,
             "differences": self.differences or [],
             "changes": self.changes,
+            "skipped": self.skipped,
             "error": error.as_dict() if error else None,
         }
 
@@ -158,7 +145,7 @@ def _restore(host: Host, wanted: Restore, progress: Progress, outcome: _Outcome,
         try:
             outcome.changes += _make_empty(host, wanted, own)
             outcome.changes.append(f"Load the dump into {own.new}")
-            outcome.changes += _load_once_or_twice(host, wanted, own, path, progress)
+            _load_once_or_twice(host, wanted, own, path, progress, outcome)
             outcome.changes += scratch.repair(cluster, own).changes
             _measure(host, wanted, own.new, outcome)
             if wanted.into != "scratch":
@@ -175,10 +162,13 @@ def _make_empty(host: Host, wanted: Restore, own: scratch.Names) -> list[str]:
     return grantees.create(host.user.cluster, own, wanted.expect) if wanted.into == "new" else []
 
 
-def _load_once_or_twice(host: Host, wanted: Restore, own: scratch.Names, path: Path, progress: Progress) -> list[str]:
+def _load_once_or_twice(
+    host: Host, wanted: Restore, own: scratch.Names, path: Path, progress: Progress, outcome: _Outcome
+) -> None:
     """Load the file; once more with a search_path if that is what it lacks. The first error is the one to be told."""
     try:
-        return _load(host, wanted, own.new, path, progress)
+        _load(host, wanted, own.new, path, progress, outcome)
+        return
     except TenantError as error:
         if not second_try.may_help(error):
             raise
@@ -188,42 +178,71 @@ def _load_once_or_twice(host: Host, wanted: Restore, own: scratch.Names, path: P
     _make_empty(host, wanted, own)
     progress.bytes_done = 0
     try:
-        return ["Load it once more with a search_path", *_load(host, wanted, own.new, path, progress, schemas)]
+        _load(host, wanted, own.new, path, progress, outcome, schemas)
     except TenantError as error:
         raise (error if error.retryable else first) from None
+    outcome.changes.append("Load it once more with a search_path")
 
 
 def _load(
-    host: Host, wanted: Restore, database: str, path: Path, progress: Progress, search_path: Sequence[str] = ()
-) -> list[str]:
-    """Load the file; the changes besides. A dump from elsewhere loses what it says of owners and rights."""
-    source, foreign = wanted.source, Filter()
+    host: Host,
+    wanted: Restore,
+    database: str,
+    path: Path,
+    progress: Progress,
+    outcome: _Outcome,
+    search_path: Sequence[str] = (),
+) -> None:
+    """Load the file: a backup of ours byte for byte, a dump from elsewhere without what cannot hold here."""
+    source = wanted.source
+    foreign = _foreign(host, wanted) if source.is_foreign else None
     with path.open("rb") as file, postgres.connect(host.user.cluster) as connection:
         dump = dump_text.opened(file, source.age_identity, source.format, progress)
         chunks = dump.chunks
         if dump.kind == "custom":
             chunks = loading.unpacked(host.user, wanted.name, chunks, progress)
-        text: Iterator[bytes] = dump_text.unrestricted(dump_text.whole(dump_text.bounded(chunks, host.text_limit)))
-        if source.is_foreign:
-            text = foreign.passed(text)
+        text = dump_text.bounded(chunks, host.text_limit)
+        if foreign is None:
+            text = dump_text.unrestricted(dump_text.whole(text))
         if search_path:
             text = second_try.with_path(text, search_path)
         watch = _watch(host, connection, database)
         user = replace(host.user, settings={"dbhost.into": wanted.into})
         with large_objects.allowed(connection, wanted.name):
-            loading.load(user, wanted.name, database, text, progress, watch)
-    return [f"Leave out {foreign.left_out} statements about owners and rights"] if foreign.left_out else []
+            loading.load(user, wanted.name, database, text, progress, watch, foreign)
+    if foreign:
+        outcome.skipped = foreign.skipped
+        outcome.changes += [_told(entry) for entry in foreign.skipped]
+        if not source.allow_incomplete:
+            dump_target.require_objects(host.user.cluster, database)
+
+
+def _told(entry: Mapping[str, str | int]) -> str:
+    return f"Skip {entry['count']} {entry['statement']}, first in line {entry['line']} of the file"
+
+
+def _foreign(host: Host, wanted: Restore) -> Filter:
+    target, source = dump_target.observe(host.user.cluster, wanted.name), wanted.source
+    return Filter(
+        target,
+        database=source.database,
+        allow_incomplete=source.allow_incomplete,
+        before=loading.FIRST_LINES,
+    )
 
 
 def _watch(host: Host, connection: psycopg.Connection, database: str) -> Callable[[], None]:
     """What is asked while a dump is loaded: it must not fill the host, whatever it says."""
-    looked_at = time.monotonic()
+    began_at = looked_at = time.monotonic()
 
     def look() -> None:
         nonlocal looked_at
         if time.monotonic() - looked_at < _WATCH_EVERY_S:
             return
         looked_at = time.monotonic()
+        if looked_at - began_at > _TIME_LIMIT_S:
+            message = f"Loading the dump took longer than {_TIME_LIMIT_S // 3600:.0f} hours and was stopped."
+            raise TenantError("took_too_long", message, step="Load the dump")
         if machine.disk("data", host.data_dir)["free_bytes"] < host.disk_reserve:
             message = "The host's disk is nearly full; the restore was stopped, and what was there is untouched."
             raise TenantError("host_disk_full", message, retryable=True, step="Load the dump")
@@ -245,18 +264,8 @@ def _measure(host: Host, wanted: Restore, database: str, outcome: _Outcome) -> N
             raise TenantError("manifest_differs", message, step="Compare with the backup")
 
 
-def _analyze(host: Host, wanted: Restore, database: str) -> None:
-    """Read the statistics; of a table whose index cannot be computed again there are none, as before."""
-    try:
-        with TenantSession(host.user, wanted.name, database) as session:
-            session.ask("ANALYZE", "Read the statistics")
-    except TenantError:
-        with TenantSession(host.user, wanted.name, database) as session:
-            session.ask(_ANALYZE_EACH, "Read the statistics")
-
-
 def _take_over(host: Host, wanted: Restore, own: scratch.Names) -> list[str]:
-    _analyze(host, wanted, own.new)
+    analyzing.analyze(host.user, wanted.name, own.new)
     with files.lock(host.state_dir):
         require_current(host.state_dir, wanted)
         scratch.require_live(host.user.cluster, own)

@@ -86,6 +86,7 @@ def of_backup(job: LongJob, backup: Backup, host: Host) -> dict[str, Any]:
 def of_upload(job: LongJob, params: dict[str, Any]) -> dict[str, Any]:
     """Where the host gets an uploaded dump from."""
     known = {"size_bytes": int(params["size_bytes"]), "sha256": params["sha256"], "format": "auto"}
+    known |= {"database": params.get("from_database"), "allow_incomplete": "allow_incomplete" in params}
     if job.settings.s3_bucket:
         try:
             return known | {"kind": "url", "url": dumps.held_store().download_url(imports.key(params["upload_id"]))}
