@@ -101,19 +101,19 @@ def test_what_is_kept_aside_comes_back_at_once_under_another_name(alice: httpx.C
     path = f"/databases/{shop['id']}"
     with psycopg.connect(shop["connectionString"], autocommit=True) as connection:
         connection.execute("CREATE TABLE goods AS SELECT generate_series(1, 10) AS id")
-        connection.execute("ALTER TABLE goods ENABLE ROW LEVEL SECURITY; ALTER TABLE goods FORCE ROW LEVEL SECURITY")
-        connection.execute("CREATE POLICY all_ ON goods USING (true)")
+        connection.execute("REVOKE ALL ON goods FROM CURRENT_USER")
     assert alice.delete(path).status_code == 204
     taken = create(alice, shop["name"])
     line = until(lambda: (row := deleted(alice, shop["id"]))["problem"] and row)
     assert (line["finalBackup"], line["nameTaken"]) == ("failed", True)
-    assert "ROW LEVEL SECURITY" in line["problem"].upper().replace("ROW-LEVEL", "ROW LEVEL")
+    assert "goods" in line["problem"]
 
     assert alice.post(f"{path}/undelete", json={}).status_code == 409
     name = f"{shop['name']}-2"
     ended(alice, alice.post(f"{path}/undelete", json={"name": name}, headers=ASYNC))
     url = shop["connectionString"].replace(shop["name"], name)
     with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("GRANT SELECT ON goods TO CURRENT_USER")
         assert connection.execute("SELECT count(*) FROM goods").fetchone() == (10,)
     for each in (path, f"/databases/{taken['id']}"):
         assert alice.delete(f"{each}?skipFinalBackup=true").status_code == 204

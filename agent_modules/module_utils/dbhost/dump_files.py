@@ -77,7 +77,8 @@ def _lock(folder: Path) -> int:
             except FileNotFoundError:
                 pass
             os.close(handle)
-        with contextlib.suppress(FileNotFoundError):  # it goes again, with its last holder
+        # It goes again with its last holder, also between two looks of mkdir, which then says that it exists.
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
             store(folder.parent, folder.name)
 
 
