@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session, sessionmaker
 from standardwebhooks import Webhook
 
@@ -39,11 +39,14 @@ def receiver() -> Iterator[Receiver]:
 def start(control_url: str, control_sessions: sessionmaker[Session], tmp_path: Path) -> Iterator[Start]:
     """Start a courier with these settings, perhaps with a way of its own to the database; all end with the test."""
     running: list[tuple[Courier, Notices]] = []
+    engines: list[Engine] = []
 
     def begin(url: str | None = None, **values: Any) -> Courier:
         config = Settings(home=tmp_path, **({"webhooks_allow_private": True} | values))
         notices = Notices(url or control_url)
-        courier = Courier(config, make_sessions(make_engine(url)) if url else control_sessions, notices)
+        if url:
+            engines.append(make_engine(url))
+        courier = Courier(config, make_sessions(engines[-1]) if url else control_sessions, notices)
         courier.start()
         running.append((courier, notices))
         return courier
@@ -52,6 +55,8 @@ def start(control_url: str, control_sessions: sessionmaker[Session], tmp_path: P
     for courier, notices in running:
         courier.close()
         notices.close()
+    for engine in engines:
+        engine.dispose()
 
 
 def add(session: Session, actor: Actor, url: str, secret: str | None = None) -> WebhookEndpoint:

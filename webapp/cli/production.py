@@ -78,13 +78,15 @@ def prepare(listed: str, check: bool) -> None:
 def make_known(url: str, listed: list[dict[str, Any]], *, check: bool) -> list[str]:
     """The names of the hosts that the control plane did not know, or not like this."""
     engine = make_engine(url, pool_size=1)
-    with make_sessions(engine)() as session:
-        known = [make_host_known(session, host) for host in listed]
-        changed = [host.name for host in known if host in session.new or session.is_modified(host)]
-        if not check:
-            session.commit()
-    engine.dispose()
-    return changed
+    try:
+        with make_sessions(engine)() as session:
+            known = [make_host_known(session, host) for host in listed]
+            changed = [host.name for host in known if host in session.new or session.is_modified(host)]
+            if not check:
+                session.commit()
+            return changed
+    finally:
+        engine.dispose()
 
 
 def make_host_known(session: Session, listed: dict[str, Any]) -> Host:
