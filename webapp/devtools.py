@@ -188,6 +188,8 @@ def fleet_is_possible() -> bool:
 def need_pgbouncer() -> None:
     """PostgreSQL's libraries and a PgBouncer for the tests of the data plane, had as `up` has them."""
     packages.install_missing()
+    if sentence := packages.provide_for_extensions():
+        click.secho(f"── {sentence}", fg="yellow")
     # Beside the interpreter, since this user's cache may be closed to the OS users that the tests run it as.
     target = Path(PYTHON).with_name("pgbouncer")
     if not pgbouncer.is_good(target):

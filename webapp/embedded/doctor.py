@@ -42,7 +42,7 @@ class Finding:
 def examine(stack: Stack) -> Iterator[Finding]:
     """Every check in turn; one that needs a running stack says so instead of failing half a dozen times over."""
     stack = layout.with_short_sockets(stack)
-    for check in (python, libraries, poolers, disk, os_users):
+    for check in (python, libraries, extensions, poolers, disk, os_users):
         yield check(stack)
     if not stack.secret("secret_key").exists():
         yield Finding("stack", False, f"none in {stack.home}", "run ./dbhost up")
@@ -62,6 +62,12 @@ def libraries(_stack: Stack) -> Finding:
     missing = packages.missing_libraries()
     found = ", ".join(missing) + " missing" if missing else f"PostgreSQL in {postgres_bin().parent.name}"
     return Finding("libraries", not missing, found, "run ./dbhost up as root once, or install them")
+
+
+def extensions(_stack: Stack) -> Finding:
+    missing = packages.missing_for_extensions()
+    found = f"{', '.join(missing)} missing, which uuid-ossp needs" if missing else "all can be created"
+    return Finding("extensions", not missing, found, "run ./dbhost up as root once, or install the library")
 
 
 def poolers(stack: Stack) -> Finding:

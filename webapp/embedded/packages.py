@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -25,6 +26,7 @@ LIBRARY_PACKAGES = {
     "libpam.so.0": ("libpam0g",),
     "libsystemd.so.0": ("libsystemd0",),
     "libldap.so.2": ("libldap2",),
+    "libossp-uuid.so.16": ("libossp-uuid16",),
 }
 INSTALL = ("apt-get", "install", "--yes", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120")
 
@@ -36,6 +38,33 @@ def missing_libraries(programs: list[Path] | None = None) -> list[str]:
 
 def postgres_programs() -> list[Path]:
     return [postgres_bin() / name for name in ("postgres", "psql", "initdb")]
+
+
+def extension_modules() -> list[Path]:
+    """What PostgreSQL loads when somebody uses an extension that every owner of a database may create."""
+    root = postgres_bin().parent
+    texts = (path.read_text(encoding="utf-8") for path in sorted(root.glob("share/**/extension/*.control")))
+    trusted = (text for text in texts if re.search(r"^trusted\s*=\s*true", text, re.MULTILINE))
+    names = (re.search(r"^module_pathname\s*=\s*'\$libdir/([^']+)'", text, re.MULTILINE) for text in trusted)
+    modules = (root / "lib" / f"{name[1]}.so" for name in names if name)
+    return [module for module in modules if module.exists()]
+
+
+def missing_for_extensions() -> list[str]:
+    """Libraries without which some extension cannot be created, though everything else works."""
+    modules = extension_modules()
+    return missing_libraries(modules) if modules else []
+
+
+def provide_for_extensions() -> str | None:
+    """Install what extensions need where that is possible; otherwise say what will not work, and what to do."""
+    if not missing_for_extensions():
+        return None
+    try:
+        install_missing(extension_modules())
+    except StackError as error:
+        return f"Some extensions cannot be created (uuid-ossp needs libossp-uuid). {error}"
+    return None
 
 
 def unresolved(program: Path) -> list[str]:

@@ -80,6 +80,11 @@ def prepare(stack: Stack, environ: Mapping[str, str], progress: Progress) -> Non
     if packages.missing_libraries():
         with progress.step("Install the system packages that are missing"):
             packages.install_missing()
+    if packages.missing_for_extensions():
+        with progress.step("Install the libraries that extensions need"):
+            sentence = packages.provide_for_extensions()
+        if sentence:
+            progress.note(sentence)
     if stack.as_root and users.missing():
         with progress.step("Make the system users"):
             users.ensure()
