@@ -112,11 +112,6 @@ def candidate(name: str) -> str | None:
     return versions[0] if versions and versions[0] != "(none)" else None
 
 
-def is_installed(name: str) -> bool:
-    query = ["dpkg-query", "--show", "--showformat=${db:Status-Status}", name]
-    return subprocess.run(query, capture_output=True, text=True, check=False).stdout == "installed"
-
-
 def run_apt(command: list[str], *, required: bool = True) -> int:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Annotated
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, MetaData, Text, func
+from sqlalchemy import CheckConstraint, DateTime, MetaData, Text, func
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
 NAMING = {
@@ -24,7 +24,6 @@ class Base(DeclarativeBase):
 
 
 Id = Annotated[uuid.UUID, mapped_column(primary_key=True, default=uuid.uuid4)]
-BigId = Annotated[int, mapped_column(BigInteger, primary_key=True)]
 CreatedAt = Annotated[datetime, mapped_column(server_default=func.now())]
 
 

@@ -4,7 +4,6 @@ import secrets
 import uuid
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from hmac import compare_digest
 
 from sqlalchemy import select
@@ -13,6 +12,7 @@ from sqlalchemy.orm import Session
 from webapp.models import ApiKey, ApiKeyDatabase, Database, User
 from webapp.services import audit, plans
 from webapp.services.actors import Actor
+from webapp.services.digests import digest
 from webapp.services.errors import InvalidRequest, NotFound, Unauthorized, ValidationFailed
 from webapp.services.guards import mark_authorized
 from webapp.services.names import is_label
@@ -53,7 +53,7 @@ def create_key(
     secret = MARK + secrets.token_urlsafe(32)
     api_key = ApiKey(
         id=uuid.uuid4(), user_id=owner.id, user=owner, label=label, scope=scope, prefix=secret[:PREFIX_LENGTH],
-        secret_hash=_hash(secret), expires_at=datetime.now(UTC) + lifetime if lifetime else None,
+        secret_hash=digest(secret), expires_at=datetime.now(UTC) + lifetime if lifetime else None,
         databases=[ApiKeyDatabase(database_id=database.id) for database in chosen],
     )  # fmt: skip
     session.add(api_key)
@@ -67,7 +67,7 @@ def create_key(
 def authenticate(session: Session, secret: str, *, ip: str | None) -> ApiKey:
     """The live key of *secret*. Raises Unauthorized for any other, always with the same words."""
     api_key = session.scalar(select(ApiKey).where(ApiKey.prefix == secret[:PREFIX_LENGTH]))
-    known = compare_digest(api_key.secret_hash if api_key else bytes(32), _hash(secret))
+    known = compare_digest(api_key.secret_hash if api_key else bytes(32), digest(secret))
     if api_key is None or not known or api_key.revoked_at or api_key.is_expired or api_key.user.state != "active":
         raise Unauthorized("The API key is not valid.")
     now = datetime.now(UTC)
@@ -154,7 +154,3 @@ def _selected(session: Session, owner: User, scope: str, names: list[str]) -> li
         message = f"No such database: {', '.join(missing)}." if missing else "Name at least one database."
         raise ValidationFailed("The list of databases is not right.", errors={"databases": [message]})
     return found
-
-
-def _hash(secret: str) -> bytes:
-    return sha256(secret.encode()).digest()

@@ -14,7 +14,6 @@ from webapp.services.paging import Page, paginate
 from webapp.services.user_admin import require_admin
 
 BATCH = 1000
-REDACTED = "redacted"
 COLUMNS = (
     "id", "at", "actor_type", "actor_user_id", "actor_api_key_id", "actor_label", "action", "subject", "database_id",
     "operation_id", "request_id", "ip", "details",

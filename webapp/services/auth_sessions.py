@@ -4,7 +4,6 @@ import secrets
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -14,6 +13,7 @@ from webapp.db import give_back
 from webapp.models import AuthSession, User
 from webapp.services import audit, users
 from webapp.services.actors import Actor
+from webapp.services.digests import digest
 from webapp.services.errors import NotFound, SignInFailed
 from webapp.services.guards import mark_authorized
 from webapp.services.passwords import matches
@@ -50,7 +50,7 @@ def start(
         id=uuid.uuid4(),
         user_id=user.id,
         user=user,
-        token_hash=_hash(token),
+        token_hash=digest(token),
         created_at=now,
         last_seen_at=now,
         confirmed_at=now,
@@ -77,7 +77,7 @@ def confirm(session: Session, actor: Actor, auth_session: AuthSession, method: s
 
 def find(session: Session, token: str) -> AuthSession | None:
     """The live session of *token*, or None when it is unknown, expired, revoked or its user banned."""
-    auth_session = session.scalar(select(AuthSession).where(AuthSession.token_hash == _hash(token)))
+    auth_session = session.scalar(select(AuthSession).where(AuthSession.token_hash == digest(token)))
     now = datetime.now(UTC)
     if auth_session is None or not is_live(auth_session):
         return None
@@ -135,7 +135,3 @@ def revoke_all(session: Session, user: User) -> int:
         .returning(AuthSession.id)
     ).all()
     return len(ended)
-
-
-def _hash(token: str) -> bytes:
-    return sha256(token.encode()).digest()

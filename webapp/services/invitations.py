@@ -6,7 +6,6 @@ The same happens whether or not somebody has an account with the address; only i
 import secrets
 import uuid
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
@@ -15,6 +14,7 @@ from webapp.gateways.mail import Mail
 from webapp.models import Database, Invitation
 from webapp.services import access, audit, databases, mails, members, users
 from webapp.services.actors import Actor
+from webapp.services.digests import digest
 from webapp.services.errors import Conflict, InvitationNotFound, LinkNotValid, Unauthorized
 from webapp.services.guards import mark_authorized
 
@@ -95,7 +95,7 @@ def find(session: Session, database: Database, invitation_id: uuid.UUID) -> Invi
 def look(session: Session, token: str) -> Invitation:
     """The open invitation of a link, which stays usable: opening a link must not use it up. Raises LinkNotValid."""
     mark_authorized()
-    found = session.scalar(select(Invitation).where(Invitation.token_hash == _hash(token)))
+    found = session.scalar(select(Invitation).where(Invitation.token_hash == digest(token)))
     if found is None or not stands(found):
         raise LinkNotValid("This invitation was answered or withdrawn already, or it is too old. Ask for another.")
     return found
@@ -119,7 +119,7 @@ def record(session: Session, actor: Actor, action: str, invitation: Invitation) 
 def _send(session: Session, invitation: Invitation) -> Mail:
     """Give the row a new link and time, and write the mail."""
     token, now = secrets.token_urlsafe(32), datetime.now(UTC)
-    invitation.token_hash, invitation.sent_at, invitation.expires_at = _hash(token), now, now + LASTS
+    invitation.token_hash, invitation.sent_at, invitation.expires_at = digest(token), now, now + LASTS
     session.add(invitation)
     session.flush()
     to, by, name = invitation.email, invitation.invited_by.email, invitation.database.display_name
@@ -139,7 +139,3 @@ def _require_room(session: Session, database: Database) -> None:
     query = select(func.count()).where(Invitation.database_id == database.id)
     if (session.scalar(query) or 0) >= MOST:
         raise Conflict(f"There are {MOST} open invitations to this database. Withdraw one first.")
-
-
-def _hash(token: str) -> bytes:
-    return sha256(token.encode()).digest()

@@ -3,13 +3,13 @@
 import secrets
 import uuid
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from webapp.models import OneTimeToken, User
+from webapp.services.digests import digest
 from webapp.services.errors import LinkNotValid
 
 LIFETIMES = {
@@ -40,7 +40,7 @@ def issue(
         OneTimeToken(
             id=uuid.uuid4(),
             purpose=purpose,
-            token_hash=_hash(token),
+            token_hash=digest(token),
             user_id=user.id if user else None,
             email=email,
             details=details or {},
@@ -55,7 +55,7 @@ def look(session: Session, purpose: str, token: str) -> OneTimeToken:
     """The token's row, which stays usable: opening a link must not use it up. Raises LinkNotValid."""
     query = select(OneTimeToken).where(
         OneTimeToken.purpose == purpose,
-        OneTimeToken.token_hash == _hash(token),
+        OneTimeToken.token_hash == digest(token),
         OneTimeToken.used_at.is_(None),
         OneTimeToken.expires_at > datetime.now(UTC),
     )
@@ -86,7 +86,3 @@ def end_all(session: Session, user: User, *purposes: str) -> None:
         .where(OneTimeToken.user_id == user.id, OneTimeToken.purpose.in_(purposes), OneTimeToken.used_at.is_(None))
         .values(used_at=datetime.now(UTC))
     )
-
-
-def _hash(token: str) -> bytes:
-    return sha256(token.encode()).digest()

@@ -5,13 +5,13 @@ proves is kept under another one, which only the browser that asked can use.
 """
 
 from dataclasses import dataclass
-from hashlib import sha256
 
 import structlog
 from sqlalchemy.orm import Session
 
 from webapp.gateways.saml import Agreement, AnswerRefused
 from webapp.services import one_time_tokens
+from webapp.services.digests import digest
 from webapp.services.errors import LinkNotValid, ProviderFailed
 from webapp.services.guards import mark_authorized
 
@@ -47,7 +47,7 @@ def take(session: Session, agreement: Agreement, posted: str, email_attribute: s
     except (AnswerRefused, LinkNotValid) as error:
         log.warning("saml_answer_refused", reason=str(error))
         raise ProviderFailed("The answer cannot be used.") from error
-    details = {"request": _hash(token), "subject": answer.subject, "email": answer.email}
+    details = {"request": digest(token).hex(), "subject": answer.subject, "email": answer.email}
     return one_time_tokens.issue(session, "saml_answer", details=details)
 
 
@@ -58,10 +58,6 @@ def told(session: Session, answer_token: str, asked_token: str) -> tuple[str, st
         details = one_time_tokens.use(session, "saml_answer", answer_token).details
     except LinkNotValid as error:
         raise ProviderFailed("There is no such answer.") from error
-    if details["request"] != _hash(asked_token):
+    if details["request"] != digest(asked_token).hex():
         raise ProviderFailed("Another browser asked.")
     return details["subject"], details["email"]
-
-
-def _hash(token: str) -> str:
-    return sha256(token.encode()).hexdigest()
