@@ -12,6 +12,7 @@ description:
   - The one module that works as the superuser, over the local socket.
   - Makes the role that makes tenant databases, and takes the rights of everyone from the cluster's own databases.
   - Makes the template of tenant databases, and takes the making of large objects from PUBLIC, once in each database.
+  - Makes the view C(pg_stat_statements) there, which shows each tenant the statements of its own database.
   - Reloads the configuration when a file is newer than what is loaded.
   - Waits for a server that is still starting.
 options:
@@ -118,10 +119,10 @@ def install(conn: psycopg.Connection, params: dict[str, Any], *, check: bool) ->
     if not check:
         for change in wanted:
             conn.execute(change)
-    restricted = installation.restrict_large_objects(
+    prepared = installation.prepare_databases(
         conn, params["provisioner"], lambda name: connect(params, name), check=check
     )
-    return [*(change.as_string(conn) for change in wanted), *restricted]
+    return [*(change.as_string(conn) for change in wanted), *prepared]
 
 
 def main() -> None:

@@ -238,7 +238,7 @@ class DataPlane:
         with self.superuser() as connection:
             for change in installation.changes(installation.observe(connection, PROVISIONER), PROVISIONER, 0):
                 connection.execute(change)
-            installation.restrict_large_objects(connection, PROVISIONER, self.superuser, check=False)
+            installation.prepare_databases(connection, PROVISIONER, self.superuser, check=False)
 
     def _start_pgbouncer(self) -> None:
         listeners = self.listeners("pgbouncer")

@@ -16,11 +16,11 @@ _SETTINGS = "SELECT lower(name) FROM pg_catalog.pg_settings"
 _ROLES = """
 SELECT rolname::text FROM pg_catalog.pg_roles WHERE rolname = %(tenant)s OR starts_with(rolname, %(tenant)s || '.')
 """
-# What a new database has of its own has smaller numbers.
+# What a new database has of its own has smaller numbers, or is in pg_catalog, where no tenant makes anything.
 _HAS_OBJECTS = """
-SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid >= 16384)
-    OR EXISTS (SELECT FROM pg_catalog.pg_proc WHERE oid >= 16384)
-    OR EXISTS (SELECT FROM pg_catalog.pg_type WHERE oid >= 16384)
+SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid >= 16384 AND relnamespace <> 'pg_catalog'::regnamespace)
+    OR EXISTS (SELECT FROM pg_catalog.pg_proc WHERE oid >= 16384 AND pronamespace <> 'pg_catalog'::regnamespace)
+    OR EXISTS (SELECT FROM pg_catalog.pg_type WHERE oid >= 16384 AND typnamespace <> 'pg_catalog'::regnamespace)
     OR EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE oid >= 16384)
     OR EXISTS (SELECT FROM pg_catalog.pg_extension WHERE oid >= 16384)
     OR EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)

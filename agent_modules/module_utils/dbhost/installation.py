@@ -4,14 +4,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
 
-from . import large_objects, sessions_function
+from . import large_objects, sessions_function, statements_view
 
 PROVISIONER_MEMBERSHIPS = frozenset({"pg_signal_backend", "pg_use_reserved_connections"})
 # What a tenant cannot change of its own database, and the provisioner can.
@@ -35,6 +36,7 @@ class Installation:
     groups: frozenset[str] = frozenset(large_objects.GROUPS)
     administered: frozenset[str] = frozenset(large_objects.GROUPS)
     template: bool = True
+    statements_group: bool = True
 
 
 WANTED_ATTRIBUTES = (True, True, True, False, False, False)
@@ -70,6 +72,7 @@ SELECT (SELECT array[rolcanlogin, rolcreaterole, rolcreatedb, rolsuper, rolrepli
              WHERE r.rolname = ANY (%(groups)s) AND m.admin_option
              AND m.member = pg_catalog.to_regrole(%(role)s)),
        EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = %(template)s AND datistemplate),
+       pg_catalog.to_regrole(%(statements)s) IS NOT NULL,
        {sessions_function.OBSERVE}
 """  # noqa: S608  # nosec B608
 
@@ -81,10 +84,11 @@ def observe(conn: psycopg.Connection, provisioner: str) -> Installation:
         "reader": READER,
         "groups": list(large_objects.GROUPS),
         "template": large_objects.TEMPLATE,
+        "statements": statements_view.GROUP,
     }
     [row] = conn.execute(_OBSERVE, parameters).fetchall()
     attributes, memberships, settable, may_connect, open_databases, loaded_at, counts_statements, *more = row
-    reader, groups, administered, template, sessions = more
+    reader, groups, administered, template, statements_group, sessions = more
     return Installation(
         attributes=None if attributes is None else tuple(attributes),
         memberships=frozenset(memberships),
@@ -98,6 +102,7 @@ def observe(conn: psycopg.Connection, provisioner: str) -> Installation:
         groups=frozenset(groups),
         administered=frozenset(administered),
         template=template,
+        statements_group=statements_group,
     )
 
 
@@ -129,6 +134,8 @@ def changes(current: Installation, provisioner: str, files_changed_at: float) ->
     if not current.counts_statements:
         # Of the cluster's own database, which no tenant enters: what it counts is for the superuser.
         wanted.append(sql.SQL("CREATE EXTENSION pg_stat_statements WITH SCHEMA public").format())
+    if not current.statements_group:
+        wanted.append(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(statements_view.GROUP)))
     if current.sessions_function != sessions_function.BODY:
         wanted.append(sessions_function.make(provisioner))
     wanted += _large_objects(current, role)
@@ -162,27 +169,54 @@ def _large_objects(current: Installation, provisioner: sql.Identifier) -> list[s
     return wanted
 
 
-def restrict_large_objects(
-    conn: psycopg.Connection, provisioner: str, enter: Callable[[str], psycopg.Connection], *, check: bool
-) -> list[str]:
-    """Take the making of large objects from PUBLIC in each database where it still has it; what was done.
+Enter = Callable[[str], psycopg.Connection]
 
-    A database that lets nobody in is opened meanwhile: no role of a stopped one can log in, nor of the template.
-    """
+
+def prepare_databases(conn: psycopg.Connection, provisioner: str, enter: Enter, *, check: bool) -> list[str]:
+    """What the superuser does inside the template and each older database, once; what was done."""
+    restricted = restrict_large_objects(conn, provisioner, enter, check=check)
+    return [*restricted, *share_statements(conn, provisioner, enter, check=check)]
+
+
+def restrict_large_objects(conn: psycopg.Connection, provisioner: str, enter: Enter, *, check: bool) -> list[str]:
+    """Take the making of large objects from PUBLIC in each database where it still has it."""
     found = large_objects.pending(conn, provisioner)
     for database in [] if check else found:
         large_objects.admit(conn, database, provisioner)
-        allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
-        name = sql.Identifier(database.name)
-        if not database.is_open:
-            conn.execute(allow.format(name, sql.SQL("true")))
-        try:
-            with enter(database.name) as inside:
-                large_objects.restrict(inside)
-        finally:
-            if not database.is_open:
-                conn.execute(allow.format(name, sql.SQL("false")))
+        with _inside(conn, database, enter) as inside:
+            large_objects.restrict(inside)
     return [database.shown() for database in found]
+
+
+def share_statements(conn: psycopg.Connection, provisioner: str, enter: Enter, *, check: bool) -> list[str]:
+    """Make the view of its own statements in each database that has none yet."""
+    found = statements_view.pending(conn, provisioner)
+    if found and not check:
+        source = statements_view.source(conn)
+        for database in found:
+            with _inside(conn, database, enter) as inside:
+                statements_view.make(inside, source)
+    return [database.shown() for database in found]
+
+
+@contextlib.contextmanager
+def _inside(
+    conn: psycopg.Connection, database: large_objects.Pending | statements_view.Pending, enter: Enter
+) -> Iterator[psycopg.Connection]:
+    """A connection inside, for as long as the block lasts.
+
+    A database that lets nobody in is opened meanwhile: no role of a stopped one can log in, nor of the template.
+    """
+    allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+    name = sql.Identifier(database.name)
+    if not database.is_open:
+        conn.execute(allow.format(name, sql.SQL("true")))
+    try:
+        with enter(database.name) as inside:
+            yield inside
+    finally:
+        if not database.is_open:
+            conn.execute(allow.format(name, sql.SQL("false")))
 
 
 def restart_needed(conn: psycopg.Connection, *, reloaded: bool) -> bool:

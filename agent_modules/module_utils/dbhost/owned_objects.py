@@ -61,9 +61,11 @@ SELECT f.fktable::regclass::text, f.fkcols[1] FROM pg_catalog.pg_get_catalog_for
 """
 # What PostgreSQL calls an object's class, where that is not the catalog with its owner.
 _CLASSES = {"pg_largeobject_metadata": "pg_largeobject"}
-_SOURCES = {  # where a catalog cannot be read by everyone, or holds what follows its owner by itself
-    "pg_class": "(SELECT * FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND relpersistence <> 't')",
+_SOURCES = {  # where a catalog cannot be read by everyone, or holds what follows its owner by itself or is PostgreSQL's
+    "pg_class": "(SELECT * FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND relpersistence <> 't'"
+    " AND relnamespace <> 'pg_catalog'::regnamespace)",
     "pg_namespace": "(SELECT * FROM pg_namespace WHERE NOT starts_with(nspname, 'pg_'))",
+    "pg_proc": "(SELECT * FROM pg_proc WHERE pronamespace <> 'pg_catalog'::regnamespace)",
     "pg_subscription": "(SELECT oid, subowner FROM pg_subscription"
     " WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database()))",
     "pg_user_mapping": "(SELECT umid AS oid, umuser FROM pg_user_mappings)",
