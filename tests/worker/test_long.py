@@ -11,7 +11,7 @@ from tests.worker.test_kill import kill
 from webapp.models import Host, Operation
 from webapp.services import doorbell, operations
 from webapp.services.actors import SYSTEM
-from webapp.worker.long import carrier
+from webapp.worker.long import fairness
 
 Asked = Callable[..., Operation]
 
@@ -158,13 +158,13 @@ def test_more_than_there_are_slots_wait_for_one(
 ) -> None:
     workers.flag("long-wait").touch()
     start(workers)
-    asked = [ask() for _ in range(carrier.AT_ONCE + 2)]
+    asked = [ask() for _ in range(fairness.AT_ONCE + 2)]
 
     def states() -> list[str]:
         with control_sessions() as fresh:
             return [fresh.get_one(Operation, operation.id).state for operation in asked]
 
-    wait_until(lambda: states().count("running") == carrier.AT_ONCE)
+    wait_until(lambda: states().count("running") == fairness.AT_ONCE)
     assert states().count("queued") == 2
     workers.flag("long-wait").unlink()
     wait_until(lambda: set(states()) == {"succeeded"}, timeout_s=60)

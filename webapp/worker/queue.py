@@ -13,7 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from webapp.services import doorbell
 from webapp.worker import patient_jobs, reaper
 from webapp.worker.hosts import Server
-from webapp.worker.long.carrier import AT_ONCE, Carrier
+from webapp.worker.long.carrier import Carrier
+from webapp.worker.long.fairness import AT_ONCE
 
 HEARTBEAT_S = 1.0
 TICK_S = 1.0

@@ -13,13 +13,13 @@ from webapp.worker import retries, settle
 from webapp.worker.finish import TIMEOUT, UNREACHABLE
 from webapp.worker.hosts import Server
 from webapp.worker.long.claim import claim, ring_silent
+from webapp.worker.long.fairness import AT_ONCE
 from webapp.worker.long.job import Done, LongJob, Refused, Stopped, Unreachable
 from webapp.worker.long.kinds import WORK
 from webapp.worker.report import AGENT_ERROR, Failure
 from webapp.worker.steps import Steps
 from webapp.worker.turns import Turns
 
-AT_ONCE = 4
 UNKNOWN = Failure(AGENT_ERROR, "This worker does not know the operation's kind.", retryable=True)
 OWN_ERROR = Failure(AGENT_ERROR, "The worker met an error of its own.", retryable=True)
 
@@ -31,41 +31,42 @@ class Carrier:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._lock = threading.Lock()
-        self._under_way: set[uuid.UUID] = set()
+        self._claiming = threading.Lock()  # each claim looks at what those before it have taken
+        self._carried: set[uuid.UUID] = set()
         self._turns = Turns()
 
     def carry(self, operation_id: uuid.UUID, job_id: int) -> None:
         """Carry the operation if it is due and a slot is free; otherwise it is rung for again."""
         with self._turns.of(operation_id):
-            self._carry_in_turn(operation_id, job_id)
-
-    def _carry_in_turn(self, operation_id: uuid.UUID, job_id: int) -> None:
-        with self._lock:
-            if self._server.shutdown.asked or len(self._under_way) >= AT_ONCE:
+            claimed = self._claim(operation_id, job_id)
+            if claimed is None:
                 return
-            self._under_way.add(operation_id)
-        try:
-            self._carry(operation_id, job_id)
-        finally:
-            with self._lock:
-                self._under_way.discard(operation_id)
+            try:
+                self._carry(*claimed)
+            finally:
+                with self._claiming:
+                    self._carried.discard(operation_id)
 
     def tick(self) -> None:
         """Ring for what waits, as far as there are slots here."""
-        free = AT_ONCE - len(self._under_way)
-        if free > 0:
+        carried = set(self._carried)
+        if len(carried) < AT_ONCE:
             with self._server.sessions() as session:
-                ring_silent(session, free)
+                ring_silent(session, carried)
                 session.commit()
 
-    def _carry(self, operation_id: uuid.UUID, job_id: int) -> None:
-        with self._server.sessions() as session:
-            claimed = claim(session, operation_id, self._server.worker, job_id)
-            session.commit()
-        if claimed is None:
-            return
-        operation, run = claimed
+    def _claim(self, operation_id: uuid.UUID, job_id: int) -> tuple[Operation, Run] | None:
+        with self._claiming:
+            if self._server.shutdown.asked or len(self._carried) >= AT_ONCE:
+                return None
+            with self._server.sessions() as session:
+                claimed = claim(session, operation_id, self._server.worker, job_id, self._carried)
+                session.commit()
+            if claimed is not None:
+                self._carried.add(operation_id)
+            return claimed
+
+    def _carry(self, operation: Operation, run: Run) -> None:
         with structlog.contextvars.bound_contextvars(run_id=str(run.id), host=operation.host.name):
             started = time.monotonic()
             log.info("long_started", operation_id=str(operation.id), kind=operation.kind)

@@ -1,8 +1,9 @@
 """Take one long operation under a new fence. The caller holds its lock in the queue."""
 
 import uuid
+from collections.abc import Collection
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from webapp.models import Operation, Run
@@ -10,28 +11,19 @@ from webapp.models.operations import is_due
 from webapp.services import doorbell
 from webapp.worker import reaper, settle
 from webapp.worker.claim import ABSORB, is_held, load, mark_running, next_fence
-
-SILENT = text("""
-    SELECT operations.id FROM operations JOIN hosts ON hosts.id = operations.host_id
-    WHERE lane = 'long' AND (
-        operations.state = 'running'
-        OR (
-            operations.state = 'queued' AND next_attempt_at <= now()
-            AND hosts.state <> 'offline' AND hosts.key_refused_at IS NULL
-        )
-    ) AND NOT EXISTS (
-        SELECT 1 FROM procrastinate_jobs
-        WHERE lock = 'operation:' || operations.id AND status IN ('todo', 'doing')
-    )
-    ORDER BY operations.created_at LIMIT :limit
-""")
+from webapp.worker.long import fairness
 
 
 def claim(
-    session: Session, operation_id: uuid.UUID, worker: str, job_id: int | None = None
+    session: Session,
+    operation_id: uuid.UUID,
+    worker: str,
+    job_id: int | None = None,
+    carried: Collection[uuid.UUID] = (),
 ) -> tuple[Operation, Run] | None:
     """The operation with its new run, or None when it is not due, or the doorbell *job_id* lost. The caller commits.
 
+    None also when those who have less of the slots beside *carried* are before it: it is rung for again.
     Found `running`, its worker has died: it is taken over, unless it was to be cancelled or has killed too many.
     """
     if job_id is not None and not reaper.holds(session, job_id):
@@ -47,6 +39,8 @@ def claim(
     if is_held(session, operation.host_id):
         settle.release_orphans(session, Operation.id == operation.id)
         return None
+    if not fairness.may_begin(session, operation.id, carried):
+        return None
     values = {"host_id": operation.host_id, "worker": worker, "playbook": operation.kind, "lane": "long"}
     run = Run(id=uuid.uuid4(), fence=next_fence(session), **values)
     session.add(run)
@@ -55,7 +49,7 @@ def claim(
     return load(session, [operation.id])[0], run
 
 
-def ring_silent(session: Session, limit: int) -> None:
-    """Ring for the oldest due long operations that have no doorbell: retries, orphans, those that found no slot."""
-    for operation_id in session.scalars(SILENT, {"limit": limit}):
+def ring_silent(session: Session, carried: Collection[uuid.UUID]) -> None:
+    """Ring for due long operations that have no doorbell: retries, orphans, those that found no slot."""
+    for operation_id in fairness.silent(session, carried):
         doorbell.ring_long(session, operation_id)
