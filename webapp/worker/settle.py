@@ -1,4 +1,4 @@
-"""How operations end: each transition one conditional UPDATE, with the database's status beside it."""
+"""How operations end: one conditional UPDATE of the operation under its fence, with the database's status beside it."""
 
 import uuid
 from collections.abc import Callable
