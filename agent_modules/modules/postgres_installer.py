@@ -13,6 +13,7 @@ description:
   - Makes the role that makes tenant databases, and takes the rights of everyone from the cluster's own databases.
   - Makes the template of tenant databases, and takes the making of large objects from PUBLIC, once in each database.
   - Makes the view C(pg_stat_statements) there, which shows each tenant the statements of its own database.
+  - Has each database signal when its schema changes, to the program that tells PgBouncer.
   - Reloads the configuration when a file is newer than what is loaded.
   - Waits for a server that is still starting.
 options:

@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.support.stack import Stack
 
 # An ordinary user's agent is the OS user of dumps itself.
-PROGRAMS = {"postgres", "pgbouncer", "pgbouncer-direct", "watchdog", "web", "worker"}
+PROGRAMS = {"postgres", "pgbouncer", "pgbouncer-direct", "watchdog", "reconnect", "web", "worker"}
 PROGRAMS |= {"dumps"} if os.geteuid() == 0 else set()
 
 

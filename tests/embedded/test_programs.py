@@ -19,7 +19,7 @@ def parsed(stack: Stack, environ: dict[str, str]) -> ServerOptions:
 def test_the_supervisor_takes_it_and_starts_nothing_by_itself(stack: Stack) -> None:
     groups = parsed(stack, {}).process_group_configs
     processes = {process.name: process for group in groups for process in group.process_configs}
-    assert set(processes) == {"postgres", "pgbouncer", "pgbouncer-direct", "watchdog", "web", "worker"}
+    assert set(processes) == {"postgres", "pgbouncer", "pgbouncer-direct", "watchdog", "reconnect", "web", "worker"}
     assert not any(process.autostart for process in processes.values())
     assert all(process.autorestart for process in processes.values())
 

@@ -95,7 +95,7 @@ def test_functions_that_need_a_search_path(dataplane, shop, tenants):
     before = run(dataplane, shop, "SELECT * FROM people ORDER BY id")
     restore(dataplane, shop.name, source, made)
     assert run(dataplane, shop, "SELECT * FROM public.people ORDER BY id") == before
-    query = "SELECT proname, proconfig FROM pg_proc WHERE proconfig IS NOT NULL AND oid >= 16384"
+    query = "SELECT proname, proconfig FROM pg_proc WHERE proconfig IS NOT NULL AND pronamespace > 16383"
     assert run(dataplane, shop, query) == [("of_own", ["work_mem=5MB"])]
     other = tenants()
     dataplane.converge(other.item())

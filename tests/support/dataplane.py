@@ -276,6 +276,7 @@ class DataPlane:
                 "postgres_os_user": self.user,
                 "postgres_provisioner_os_users": sorted({self.user, "root"}),
                 "postgres_tenant_os_users": [self.dump_user],
+                "postgres_watcher_os_user": self.user,
             }
         )
         loader = jinja2.FileSystemLoader(folder / "templates")
@@ -312,6 +313,13 @@ def resolved(listener: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str
 def verifier(password: str) -> str:
     """What travels instead of *password*."""
     return scram.build(password.encode(), os.urandom(16))
+
+
+def signalled_at(plane: DataPlane, database: str) -> object:
+    """When a database's schema changed last, as `dbhost-reconnect` sees it."""
+    with plane.superuser() as connection:
+        query = "SELECT stats_reset FROM pg_stat_database WHERE datname = %s"
+        return connection.execute(query, [database]).fetchall()[0][0]
 
 
 @contextlib.contextmanager

@@ -45,7 +45,7 @@ class Program:
 
 def names(stack: Stack) -> list[str]:
     """The programs that a running stack has, in the order in which they start."""
-    return ["postgres", *POOLERS, "watchdog", *(["dumps"] if stack.as_root else []), "web", "worker"]
+    return ["postgres", *POOLERS, "watchdog", "reconnect", *(["dumps"] if stack.as_root else []), "web", "worker"]
 
 
 def dumps(stack: Stack) -> Program:
@@ -78,6 +78,14 @@ def watchdog(stack: Stack) -> Program:
     return Program("watchdog", [*command, "--user", "dbhost_provisioner"], stack.agent_user, Path("/"), "TERM", 10)
 
 
+def reconnect(stack: Stack) -> Program:
+    """What has the pooled door open new server connections where a schema changed; its role's program, as on a host."""
+    command = [sys.executable, "-I", str(CHECKOUT / "roles" / "pgbouncer" / "files" / "reconnect.py")]
+    command += ["--socket-dir", str(stack.socket_dir / "postgres"), "--port", str(stack.postgres_port)]
+    command += ["--console-dir", str(stack.socket_dir / "pgbouncer"), "--console-port", str(stack.pgbouncer_port)]
+    return Program("reconnect", command, stack.agent_user, Path("/"), "TERM", 10)
+
+
 def programs(stack: Stack, environ: Mapping[str, str]) -> list[Program]:
     python = sys.executable
     data = stack.home / "postgres" / "data"
@@ -98,6 +106,7 @@ def programs(stack: Stack, environ: Mapping[str, str]) -> list[Program]:
         ),
         *([dumps(stack)] if stack.as_root else []),
         watchdog(stack),
+        reconnect(stack),
     ]
 
 

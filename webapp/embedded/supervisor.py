@@ -97,7 +97,7 @@ def shut_down(stack: Stack) -> None:
     try:
         with client(stack) as supervisor:
             running = {info["name"] for info in supervisor.getAllProcessInfo() if info["pid"]}
-            for name in ("web", "worker", "dumps", "watchdog", *POOLERS, "postgres"):
+            for name in ("web", "worker", "dumps", "reconnect", "watchdog", *POOLERS, "postgres"):
                 if name in running:
                     stop_program(supervisor, name)
             supervisor.shutdown()

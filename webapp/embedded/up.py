@@ -145,6 +145,7 @@ def start_control_plane(
 ) -> Started:
     with progress.step("Start the web app and the worker"):
         supervisor.start_program(stack, "watchdog")
+        supervisor.start_program(stack, "reconnect")
         if stack.as_root:
             supervisor.start_program(stack, "dumps")
         supervisor.start_program(stack, "web")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from . import large_objects, sessions_function, statements_view
+from . import large_objects, schema_signal, sessions_function, statements_view
 
 PROVISIONER_MEMBERSHIPS = frozenset({"pg_signal_backend", "pg_use_reserved_connections"})
 # What a tenant cannot change of its own database, and the provisioner can.
@@ -37,6 +37,8 @@ class Installation:
     administered: frozenset[str] = frozenset(large_objects.GROUPS)
     template: bool = True
     statements_group: bool = True
+    watcher: tuple[bool, ...] | None = schema_signal.WATCHER_ATTRIBUTES
+    watcher_may_connect: bool = True
 
 
 WANTED_ATTRIBUTES = (True, True, True, False, False, False)
@@ -73,6 +75,11 @@ SELECT (SELECT array[rolcanlogin, rolcreaterole, rolcreatedb, rolsuper, rolrepli
              AND m.member = pg_catalog.to_regrole(%(role)s)),
        EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = %(template)s AND datistemplate),
        pg_catalog.to_regrole(%(statements)s) IS NOT NULL,
+       (SELECT array[rolcanlogin, rolcreaterole, rolcreatedb, rolsuper, rolreplication, rolbypassrls]
+        FROM pg_catalog.pg_roles WHERE rolname = %(watcher)s),
+       EXISTS (SELECT FROM pg_catalog.pg_database d, pg_catalog.aclexplode(d.datacl) a
+               WHERE d.datname = 'postgres' AND a.privilege_type = 'CONNECT'
+               AND a.grantee = pg_catalog.to_regrole(%(watcher)s)),
        {sessions_function.OBSERVE}
 """  # noqa: S608  # nosec B608
 
@@ -85,10 +92,11 @@ def observe(conn: psycopg.Connection, provisioner: str) -> Installation:
         "groups": list(large_objects.GROUPS),
         "template": large_objects.TEMPLATE,
         "statements": statements_view.GROUP,
+        "watcher": schema_signal.WATCHER,
     }
     [row] = conn.execute(_OBSERVE, parameters).fetchall()
     attributes, memberships, settable, may_connect, open_databases, loaded_at, counts_statements, *more = row
-    reader, groups, administered, template, statements_group, sessions = more
+    reader, groups, administered, template, statements_group, watcher, watcher_may_connect, sessions = more
     return Installation(
         attributes=None if attributes is None else tuple(attributes),
         memberships=frozenset(memberships),
@@ -103,6 +111,8 @@ def observe(conn: psycopg.Connection, provisioner: str) -> Installation:
         administered=frozenset(administered),
         template=template,
         statements_group=statements_group,
+        watcher=None if watcher is None else tuple(watcher),
+        watcher_may_connect=watcher_may_connect,
     )
 
 
@@ -116,7 +126,8 @@ def changes(current: Installation, provisioner: str, files_changed_at: float) ->
         wanted.append(
             sql.SQL("ALTER ROLE {} LOGIN CREATEROLE CREATEDB NOSUPERUSER NOREPLICATION NOBYPASSRLS").format(role)
         )
-    wanted += _reader(current)
+    wanted += _role(READER, current.reader, READER_ATTRIBUTES, "LOGIN BYPASSRLS")
+    wanted += _role(schema_signal.WATCHER, current.watcher, schema_signal.WATCHER_ATTRIBUTES, "LOGIN NOBYPASSRLS")
     wanted += [
         sql.SQL("GRANT {} TO {}").format(sql.Identifier(name), role)
         for name in sorted(PROVISIONER_MEMBERSHIPS - current.memberships)
@@ -131,6 +142,9 @@ def changes(current: Installation, provisioner: str, files_changed_at: float) ->
     ]
     if not current.may_connect:
         wanted.append(sql.SQL("GRANT CONNECT ON DATABASE postgres TO {}").format(role))
+    if not current.watcher_may_connect:
+        watcher = sql.Identifier(schema_signal.WATCHER)
+        wanted.append(sql.SQL("GRANT CONNECT ON DATABASE postgres TO {}").format(watcher))
     if not current.counts_statements:
         # Of the cluster's own database, which no tenant enters: what it counts is for the superuser.
         wanted.append(sql.SQL("CREATE EXTENSION pg_stat_statements WITH SCHEMA public").format())
@@ -144,12 +158,13 @@ def changes(current: Installation, provisioner: str, files_changed_at: float) ->
     return wanted
 
 
-def _reader(current: Installation) -> list[sql.Composed]:
-    if current.reader == READER_ATTRIBUTES:
+def _role(name: str, current: tuple[bool, ...] | None, wanted: tuple[bool, ...], attributes: str) -> list[sql.Composed]:
+    """A role of ours that makes nothing."""
+    if current == wanted:
         return []
-    verb = sql.SQL("CREATE ROLE" if current.reader is None else "ALTER ROLE")
-    attributes = sql.SQL("LOGIN BYPASSRLS NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION")
-    return [sql.SQL("{} {} {}").format(verb, sql.Identifier(READER), attributes)]
+    verb = sql.SQL("CREATE ROLE" if current is None else "ALTER ROLE")
+    others = sql.SQL("NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION")
+    return [sql.SQL("{} {} {} {}").format(verb, sql.Identifier(name), sql.SQL(attributes), others)]
 
 
 def _large_objects(current: Installation, provisioner: sql.Identifier) -> list[sql.Composed]:
@@ -175,7 +190,8 @@ Enter = Callable[[str], psycopg.Connection]
 def prepare_databases(conn: psycopg.Connection, provisioner: str, enter: Enter, *, check: bool) -> list[str]:
     """What the superuser does inside the template and each older database, once; what was done."""
     restricted = restrict_large_objects(conn, provisioner, enter, check=check)
-    return [*restricted, *share_statements(conn, provisioner, enter, check=check)]
+    shared = share_statements(conn, provisioner, enter, check=check)
+    return [*restricted, *shared, *signal_schema_changes(conn, provisioner, enter, check=check)]
 
 
 def restrict_large_objects(conn: psycopg.Connection, provisioner: str, enter: Enter, *, check: bool) -> list[str]:
@@ -199,9 +215,20 @@ def share_statements(conn: psycopg.Connection, provisioner: str, enter: Enter, *
     return [database.shown() for database in found]
 
 
+def signal_schema_changes(conn: psycopg.Connection, provisioner: str, enter: Enter, *, check: bool) -> list[str]:
+    """Have each database tell when its schema changes that does not yet."""
+    found = schema_signal.pending(conn, provisioner)
+    for database in [] if check else found:
+        with _inside(conn, database, enter) as inside:
+            schema_signal.install(inside)
+    return [database.shown() for database in found]
+
+
 @contextlib.contextmanager
 def _inside(
-    conn: psycopg.Connection, database: large_objects.Pending | statements_view.Pending, enter: Enter
+    conn: psycopg.Connection,
+    database: large_objects.Pending | statements_view.Pending | schema_signal.Pending,
+    enter: Enter,
 ) -> Iterator[psycopg.Connection]:
     """A connection inside, for as long as the block lasts.
 
