@@ -68,6 +68,7 @@ RULES: dict[str, tuple[int, ...]] = {
     "PATCH databases_api.change": AT_ONCE,
     "DELETE databases_api.delete": OWN,
     "POST databases_api.reset_password": RESET,
+    "POST databases_api.reveal_credentials": DOWNLOAD,
     "POST databases_api.repair_ownership": OPERATE,
     "POST databases_api.start": OPERATE,
     "POST databases_api.stop": OPERATE,

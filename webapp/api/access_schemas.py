@@ -66,8 +66,8 @@ class MemberList(Answer):
     data: list[MemberOut]
 
 
-class OwnCredentials(Answer):
-    """A member's own way in; no other call shows the password."""
+class Credentials(Answer):
+    """All that a client needs to connect."""
 
     host: str
     port: int
@@ -77,3 +77,7 @@ class OwnCredentials(Answer):
     password: str
     connection_string: str
     direct_connection_string: str
+
+
+class OwnCredentials(Credentials):
+    """A member's own way in; no other call shows the password."""

@@ -1,11 +1,12 @@
 """Databases by the API."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 
 from flask import Response
 from sqlalchemy.orm import Session
 
-from webapp.api import changes, figures, schemas, shapes
+from webapp.api import access_schemas, changes, figures, schemas, shapes
 from webapp.api.auth import routes
 from webapp.api.backup_schemas import DeleteQuery
 from webapp.api.changes import Ask, carry_out
@@ -14,7 +15,7 @@ from webapp.api.responses import answer, cacheable, documented, page_answer, pag
 from webapp.api.schemas import DatabasePath, PostHeaders
 from webapp.http import current_actor, current_session
 from webapp.models import Database, Operation
-from webapp.services import access, databases, deletions, metrics, storage_limits
+from webapp.services import access, audit, databases, deletions, metrics, storage_limits
 from webapp.services.actors import Actor
 
 api = routes("databases_api", "databases", "/databases")
@@ -41,7 +42,7 @@ def index(query: schemas.DatabaseQuery) -> Response:
 
 @api.post("", responses=documented({201: schemas.CreatedDatabase, **ACCEPTED}, 409, 413, 415, 422, 500))
 def create(header: PostHeaders, body: schemas.NewDatabase) -> Response:
-    """Create a database. The answer holds its password, which no other call shows."""
+    """Create a database. The answer holds its password."""
     spec = databases.DatabaseSpec(body.display_name, body.name)
     return carry_out(
         header,
@@ -101,6 +102,18 @@ def reset_password(path: DatabasePath, header: PostHeaders) -> Response:
         _asks(path, "reset_password", databases.reset_password),
         _new_password,
     )
+
+
+@api.post("/<id>/reveal-credentials", responses=documented({200: access_schemas.Credentials}, *POSTED))
+def reveal_credentials(path: DatabasePath) -> Response:
+    """Show the password and how to connect, and record that it was shown. Nothing changes on the host."""
+    require_no_fields()
+    session, actor = current_session(), current_actor()
+    database = access.require(session, actor, path.id, "credentials")
+    shown = access_schemas.Credentials(**asdict(databases.credentials(database)))
+    audit.record(session, actor, "database.reveal_credentials", database.name, database=database)
+    session.commit()
+    return answer(shown)
 
 
 @api.post("/<id>/repair-ownership", responses=documented({200: schemas.RepairedOwnership, **ACCEPTED}, *POSTED))

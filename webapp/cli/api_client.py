@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,40 +35,59 @@ class Login:
     api_key: str = field(repr=False)
 
 
+def config_folder() -> Path:
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "dbhost"
+
+
 def credentials_file() -> Path:
-    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-    return Path(base) / "dbhost" / "credentials.json"
+    return config_folder() / "credentials.json"
 
 
 def store(login: Login) -> Path:
-    """Keep *login* for later commands, readable by its owner alone from the first byte on."""
+    """Keep *login* for later commands."""
     path = credentials_file()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{uuid.uuid4().hex}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump({"url": login.url, "apiKey": login.api_key}, file)
-    temporary.replace(path)
+    write_private(path, json.dumps({"url": login.url, "apiKey": login.api_key}).encode())
     return path
 
 
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file whole, readable by its owner alone from the first byte on."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{uuid.uuid4().hex}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    temporary.replace(path)
+
+
 def stored() -> Login | None:
+    """The login that `auth login` kept. Raises ApiError for a file that others can read: they know the key."""
+    path = credentials_file()
     try:
-        values = json.loads(credentials_file().read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            if mode & 0o077:
+                raise ApiError(
+                    f"Other users of this machine can open {path} (mode {mode:04o}). Close it with `chmod 600 {path}`, "
+                    "and replace the API key if somebody may have read it.",
+                    DENIED,
+                )
+            values = json.load(file)
         return Login(values["url"], values["apiKey"])
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
-        raise ApiError(f"{credentials_file()} is damaged. Run `dbhost auth login` again.") from None
+        raise ApiError(f"{path} is damaged. Run `dbhost auth login` again.") from None
 
 
 def current_login() -> Login:
     """The environment's key and address before the stored ones. Raises ApiError when there is no key."""
-    kept = stored()
-    api_key = os.environ.get("DBHOST_API_KEY") or (kept.api_key if kept else "")
+    api_key, url = os.environ.get("DBHOST_API_KEY"), os.environ.get("DBHOST_API_URL")
+    kept = None if api_key and url else stored()
+    api_key = api_key or (kept.api_key if kept else "")
     if not api_key:
         raise ApiError("There is no API key: run `dbhost auth login --api-key …` or set DBHOST_API_KEY.", DENIED)
-    return Login(os.environ.get("DBHOST_API_URL") or (kept.url if kept else default_url()), api_key)
+    return Login(url or (kept.url if kept else default_url()), api_key)
 
 
 def default_url() -> str:
@@ -125,6 +145,10 @@ class ApiClient:
 
     def get(self, path: str, **params: Any) -> Any:
         return self.call("GET", path, params=params).json()
+
+    def fetch(self, path: str) -> bytes:
+        """The file at *path* of the dashboard, outside of the API. Raises ApiError."""
+        return self.call("GET", self.login.url.rstrip("/") + path, headers={"Accept": "*/*"}).content
 
     def find(self, name_or_id: str) -> str:
         """The id of the database with this name or id. Raises ApiError."""
