@@ -36,6 +36,7 @@ CHECKED = {
     "ck_backups_state": backups.BACKUP_STATES,
     "ck_backups_store": backups.STORES,
     "ck_hosts_state": databases.HOST_STATES,
+    "ck_hosts_short_of": databases.SHORTAGES,
     "ck_databases_status": databases.DATABASE_STATUSES,
     "ck_databases_desired_state": databases.DESIRED_STATES,
     "ck_databases_pool_mode": databases.POOL_MODES,

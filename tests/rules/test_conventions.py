@@ -36,6 +36,7 @@ TUPLES = {
     "backups.state": backups.BACKUP_STATES,
     "backups.store": backups.STORES,
     "hosts.state": databases.HOST_STATES,
+    "hosts.short_of": databases.SHORTAGES,
     "databases.status": databases.DATABASE_STATUSES,
     "databases.desired_state": databases.DESIRED_STATES,
     "databases.pool_mode": databases.POOL_MODES,

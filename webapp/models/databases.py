@@ -15,6 +15,7 @@ from webapp.models.users import User
 
 # Only an active host gets new databases; on an offline one nothing is carried out.
 HOST_STATES = ("enrolling", "active", "draining", "offline")
+SHORTAGES = ("disk", "memory", "connections")
 DATABASE_STATUSES = ("creating", "active", "stopped", "deleting", "error", "restoring")
 DESIRED_STATES = ("present", "stopped", "absent")
 POOL_MODES = ("transaction", "session")
@@ -38,6 +39,7 @@ class Host(Base):
     __tablename__ = "hosts"
     __table_args__ = (
         one_of("state", HOST_STATES),
+        one_of("short_of", SHORTAGES),
         Index("uq_hosts_live_name", "name", unique=True, postgresql_where=text("removed_at IS NULL")),
         Index("uq_hosts_live_address", "address", "ssh_port", unique=True, postgresql_where=text("removed_at IS NULL")),
     )
@@ -60,6 +62,8 @@ class Host(Base):
     unhealthy_since: Mapped[datetime | None]
     unhealthy_told_at: Mapped[datetime | None]
     well_since: Mapped[datetime | None]
+    # By its newest report; it gets no new database then: services/shortages.py.
+    short_of: Mapped[str | None]
     # How far its journal of changes by hand is in the audit log: services/host_journal.py.
     journal_read_to: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     removed_at: Mapped[datetime | None]

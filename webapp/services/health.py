@@ -12,6 +12,7 @@ from webapp.config import settings
 from webapp.models import Database, DatabaseFigures, Host, HostReport, Operation
 from webapp.services import hosts
 from webapp.services.reports import Report
+from webapp.services.shortages import short_of
 
 STUCK_AFTER_S = 60.0
 DISK_FULL_AT = 0.9
@@ -74,6 +75,8 @@ def report_problems(report: Report, now: datetime | None = None) -> list[str]:
         for disk in report.disks or ()
         if disk.free_bytes < disk.total_bytes * (1 - DISK_FULL_AT)
     ]
+    if (shortage := short_of(report)) is not None:
+        found.append(f"The host is short of {shortage}: it gets no new databases.")
     ends = report.certificate_expires_at
     if ends is not None and ends - (now or datetime.now(UTC)) < certificate_warning(report):
         found.append(f"PgBouncer's certificate ends on {ends:%Y-%m-%d}.")

@@ -71,9 +71,15 @@ def drain_embedded(session: Session, actor: Actor) -> None:
         audit.record(session, actor, "host.drain", EMBEDDED)
 
 
+NO_ROOM = (
+    "No host has room for another database: each is full, out of service, or short of disk, memory or connections."
+)
+
+
 def place(session: Session, *conditions: ColumnElement[bool]) -> Host:
     """The active host with the most room that meets *conditions*, which stays until the caller's transaction ends.
 
+    A host with problems comes after those that are well, and one that is short of something is left out.
     Raises HostUnavailable when every host is full, or does not take new databases.
     """
     used = (
@@ -83,16 +89,16 @@ def place(session: Session, *conditions: ColumnElement[bool]) -> Host:
         .subquery()
     )
     room = Host.capacity - func.coalesce(used.c.databases, 0)
-    takes_new = and_(Host.state == "active", Host.key_refused_at.is_(None), live())
+    takes_new = and_(Host.state == "active", Host.key_refused_at.is_(None), Host.short_of.is_(None), live())
     query = (
         select(Host)
         .outerjoin(used, used.c.host_id == Host.id)
         .where(takes_new, room > 0, *conditions)
-        .order_by(room.desc(), Host.name)
+        .order_by(Host.unhealthy_since.is_not(None), room.desc(), Host.name)
         .limit(1)
         .with_for_update(of=Host, read=True, key_share=True)
     )
     host = session.scalar(query)
     if host is None:
-        raise HostUnavailable("No host has room for another database.")
+        raise HostUnavailable(NO_ROOM)
     return host

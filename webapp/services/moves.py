@@ -58,6 +58,8 @@ def _with_room(session: Session, database: Database, name: str) -> Host:
         raise Conflict(f"The database is on {name} already.")
     if host.state != "active" or host.is_held:
         raise HostUnavailable(f"The host {name} takes no databases.")
+    if host.short_of is not None:
+        raise HostUnavailable(f"The host {name} takes no databases: it is short of {host.short_of}.")
     if copies.of_others(session, database, host):
         raise HostUnavailable(f"The host {name} still has a deleted database of this name; it goes by itself.")
     live = select(func.count()).where(Database.host_id == host.id, Database.deleted_at.is_(None))

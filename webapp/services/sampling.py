@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from webapp.models import Database, DatabaseFigures, DatabaseSample, HostReport
+from webapp.models import Database, DatabaseFigures, DatabaseSample, Host, HostReport
 from webapp.services import host_journal, leases
 from webapp.services.leases import Lease
 from webapp.services.reports import DatabaseReport, Report
+from webapp.services.shortages import short_of
 
 LEASE_S = 120.0
 # A report may take a tenth of the time at most, however many databases there are to measure.
@@ -53,11 +54,17 @@ def keep(session: Session, lease: Lease, report: Report, took_s: float) -> bool:
     }
     if not leases.end(session, HostReport, lease, **values):
         return False
+    _note_shortage(session, lease.host_id, short_of(report))
     if report.journal is not None:
         host_journal.keep(session, lease.host_id, report.journal)
     if report.databases:
         _keep_databases(session, lease.host_id, _changes(report, previous), since)
     return True
+
+
+def _note_shortage(session: Session, host_id: uuid.UUID, shortage: str | None) -> None:
+    changed = Host.id == host_id, Host.short_of.is_distinct_from(shortage)
+    session.execute(update(Host).where(*changed).values(short_of=shortage))
 
 
 @dataclass(frozen=True)
