@@ -15,7 +15,9 @@ description:
   - Proves the files on a PgBouncer of its own before it puts them in place, reloads every listener once for the whole
     list, and then watches what each of them serves. When sessions must be cut it reloads once more, so that nobody new
     comes in while they are, and once more again where clients may come back.
-  - Sessions are cut when the verifier changes, when the networks get narrower, and for O(databases[].disconnect).
+  - Sessions are cut when a verifier changes, when the networks get narrower, and for O(databases[].disconnect).
+  - A member's role that is listed no more loses its lines alone. PostgreSQL has ended its sessions by then, and no
+    client that is still inside gets another one.
   - A line of the userlist is never taken out while PgBouncer lives; it becomes a tombstone, whose password is unknown.
   - One database that fails does not stop the rest, and does not fail the module.
 options:

@@ -1,5 +1,8 @@
 """People's own roles in a tenant database: who writes, who reads, and how they end."""
 
+import contextlib
+import threading
+
 import psycopg
 import pytest
 from psycopg import errors, sql
@@ -126,6 +129,87 @@ def test_who_goes_is_out_at_once_and_leaves_everything(dataplane, shop, team):
     [tombstone] = [line for line in lines if f'"{developer.role}"' in line]
     assert developer.item["verifier"] not in tombstone
     assert f'"{developer.role}"' not in (dataplane.config_dir / "hba.conf").read_text()
+
+
+@contextlib.contextmanager
+def logins_in_a_loop(urls):
+    """Somebody who logs in at each of *urls* in turn, without a pause; the list is of what failed."""
+    failed, is_over, threads = [], threading.Event(), []
+
+    def log_in(url, came_in):
+        while not is_over.is_set():
+            try:
+                psycopg.connect(url, connect_timeout=120).close()
+            except psycopg.OperationalError as error:
+                failed.append(str(error))
+            came_in.set()
+
+    for url in urls:
+        came_in = threading.Event()
+        threads.append(threading.Thread(target=log_in, args=(url, came_in)))
+        threads[-1].start()
+        came_in.wait()
+    try:
+        yield failed
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
+
+
+def doors(dataplane, tenant, role, password):
+    """The URLs of both."""
+    ports = (dataplane.pgbouncer_port, dataplane.direct_port)
+    return [dataplane.url(role, password, tenant.name, port) for port in ports]
+
+
+def test_who_goes_takes_nobody_along(dataplane, shop, team):
+    """The owner's transactions and logins, and another member's, go on at both doors while a viewer is removed."""
+    admin, viewer = team[0], team[2]
+    staying = [(shop.name, shop.password), (admin.role, admin.password)]
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(psycopg.connect(url)) for who in staying for url in doors(dataplane, shop, *who)]
+        inside = [client.execute("SELECT pg_backend_pid()").fetchone() for client in clients]
+        going = [psycopg.connect(url, autocommit=True) for url in doors(dataplane, shop, viewer.role, viewer.password)]
+        working = [psycopg.connect(url) for url in doors(dataplane, shop, viewer.role, viewer.password)]
+        for client in [*going, *working]:
+            client.execute("TABLE goods")
+        urls = [url for who in staying for url in doors(dataplane, shop, *who)]
+        failed = stack.enter_context(logins_in_a_loop(urls))
+        changes = converge(dataplane, shop, *team[:2])
+        assert f'Cut the clients of "{shop.name}"' not in changes
+        assert [client.execute("SELECT pg_backend_pid()").fetchone() for client in clients] == inside
+        for client in [*going, *working]:
+            with pytest.raises(psycopg.OperationalError):
+                client.execute("TABLE goods")
+        for url in doors(dataplane, shop, viewer.role, viewer.password):
+            with pytest.raises(psycopg.OperationalError):
+                psycopg.connect(url)
+        for client in clients:
+            client.commit()
+    assert failed == []
+
+
+def test_who_comes_back_does_so_without_the_sessions_of_before(dataplane, shop, team):
+    """A client that did nothing while its role was away is not let on by the new password."""
+    viewer = team[2]
+    idle = connect(dataplane, shop, viewer)
+    converge(dataplane, shop, *team[:2])
+    viewer.change_password("another")
+    converge(dataplane, shop, *team)
+    connect(dataplane, shop, viewer).close()
+    with pytest.raises(psycopg.OperationalError):
+        idle.execute("TABLE goods")
+
+
+def test_clients_of_who_goes_that_come_back_in_a_loop_do_pgbouncer_no_harm(dataplane, shop, team):
+    for number in range(6):
+        viewer = Person(shop, f"loop000{number}", "viewer")
+        converge(dataplane, shop, *team, viewer)
+        with logins_in_a_loop(2 * doors(dataplane, shop, viewer.role, viewer.password)):
+            converge(dataplane, shop, *team)
+        assert dataplane.processes["pgbouncer"].poll() is None
+        dataplane.connect(shop.name, shop.password).close()
 
 
 def test_a_new_password_ends_the_old_one_in_open_sessions_too(dataplane, shop, team):

@@ -82,16 +82,20 @@ def _shut(member: MemberEntry) -> MemberEntry:
     return replace(member, verifier=None, tombstone=tombstone)
 
 
-def _member_lost(before: Entry, wanted: TenantDatabase) -> bool:
-    """True if a member who was let in is no longer, or by another password: an open session knows nothing of it."""
+def _member_changed(before: Entry, wanted: TenantDatabase) -> bool:
+    """True if a member gets in by another password than before: an open session knows nothing of it.
+
+    Who goes is out without a cut, as nobody can log in to PostgreSQL by that role; who comes back needs one.
+    """
     listed = {member.role: member.verifier for member in wanted.members}
-    return any(member.verifier not in (None, listed.get(member.role)) for member in before.members)
+    known = {member.role: member.verifier or member.tombstone for member in before.members}
+    return any(known[role] not in (None, verifier) for role, verifier in listed.items() if role in known)
 
 
 def _must_cut(before: Entry, wanted: TenantDatabase) -> bool:
     again = wanted.generation is not None and before.disconnected == wanted.generation
     disconnect = wanted.disconnect and not again
-    lost = before.verifier != wanted.verifier or _member_lost(before, wanted)
+    lost = before.verifier != wanted.verifier or _member_changed(before, wanted)
     return disconnect or lost or _narrowed(before, wanted)
 
 
