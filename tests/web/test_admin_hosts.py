@@ -2,14 +2,16 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from sqlalchemy.orm import Session
 
 from tests.services.test_host_changes import KEY, spec
 from tests.support.reports import keep, make_report
 from tests.web.conftest import Browser
 from tests.web.test_pages import check
+from webapp.config import settings
 from webapp.models import Database
-from webapp.services import host_changes, hosts
+from webapp.services import host_changes, host_details, hosts
 from webapp.services.actors import SYSTEM
 from webapp.services.host_keys import check_key, fingerprint
 
@@ -22,6 +24,17 @@ def test_the_list(root: Browser, shop: Database, session: Session) -> None:
     for word in ("local", "1 / 5000", "PostgreSQL 18.0", "db9", "Enrolling", "eu-1"):
         assert word in page
     check(page, "/admin/hosts")
+
+
+def test_backups_on_the_hosts_own_disks_are_named(
+    root: Browser, shop: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warning = host_details.backups_at_risk()
+    assert warning is not None
+    assert warning in root.page("/admin/hosts")
+    monkeypatch.setattr(settings(), "s3_bucket", "backups")
+    assert host_details.backups_at_risk() is None
+    assert "Backups are lost with their host" not in root.page("/admin/hosts")
 
 
 def test_one_host(root: Browser, shop: Database, session: Session) -> None:

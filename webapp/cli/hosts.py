@@ -108,6 +108,8 @@ def list_hosts(as_json: bool) -> None:
         rows = [host_details.as_values(row) for row in host_details.list_hosts(session)]
     titles = ["NAME", "STATE", "REGION", "ADDRESS", "DATABASES", "PROBLEMS"]
     show(rows, columns([titles, *(line(row) for row in rows)]), as_json)
+    if rows and (warning := host_details.backups_at_risk()):
+        click.echo(warning, err=True)
 
 
 def line(row: Mapping[str, Any]) -> list[str]:

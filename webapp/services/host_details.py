@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from webapp.config import settings
 from webapp.models import AuditEvent, Host, Operation
 from webapp.services import health, hosts
 from webapp.services.health import HostFigures
@@ -54,6 +55,16 @@ def recent_events(session: Session, host: Host, limit: int = 8) -> list[AuditEve
     """What was done to the host itself, the newest first."""
     query = select(AuditEvent).where(AuditEvent.action.like("host.%"), AuditEvent.subject == host.name)
     return list(session.scalars(query.order_by(AuditEvent.id.desc()).limit(limit)))
+
+
+def backups_at_risk() -> str | None:
+    """A sentence for operators while a host that is lost takes its backups with it; None with an object store."""
+    if settings().s3_bucket:
+        return None
+    return (
+        "Backups lie on the same disks as the databases: a host that is lost takes its backups with it. "
+        "Set DBHOST_S3_BUCKET to keep them in an object store."
+    )
 
 
 def as_values(details: HostDetails) -> Mapping[str, Any]:

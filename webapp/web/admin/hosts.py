@@ -46,7 +46,8 @@ CHANGES = {
 @blueprint.get("")
 def index() -> str:
     """Every host, with how full and how well it is."""
-    return render_template("admin/hosts.html", hosts=host_details.list_hosts(current_session()))
+    listed = host_details.list_hosts(current_session())
+    return render_template("admin/hosts.html", hosts=listed, at_risk=host_details.backups_at_risk())
 
 
 @blueprint.get("/<name>")
