@@ -13,14 +13,14 @@ network = click.argument("cidr", metavar="CIDR")
 
 @click.group("allowlist")
 def allowlist() -> None:
-    """The networks that may connect to a database; without any, all may."""
+    """The networks that may connect to a database. An empty list allows all."""
 
 
 @allowlist.command("list")
 @database
 @as_json
 def list_networks(database: str, as_json: bool) -> None:
-    """List the networks that may connect."""
+    """List the networks that may connect to a database."""
     client = open_client()
     _show(client.get(_path(client, database)), as_json)
 
@@ -28,10 +28,10 @@ def list_networks(database: str, as_json: bool) -> None:
 @allowlist.command("add")
 @database
 @network
-@click.option("--label", default="", help="A word for people, such as the place.")
+@click.option("--label", default="", help="A note for people, such as the office it belongs to.")
 @as_json
 def add(database: str, cidr: str, label: str, as_json: bool) -> None:
-    """Let one more network connect. The first one shuts out all others."""
+    """Add a network to the allowlist. Once one is listed, all others are refused."""
     client = open_client()
     path = _path(client, database)
     listed = client.get(path)["data"]
@@ -43,7 +43,7 @@ def add(database: str, cidr: str, label: str, as_json: bool) -> None:
 @network
 @as_json
 def remove(database: str, cidr: str, as_json: bool) -> None:
-    """Take a network off the list. Without its last one the database is open to all."""
+    """Remove a network from the allowlist. An empty list allows all networks."""
     client = open_client()
     path = _path(client, database)
     listed = client.get(path)["data"]

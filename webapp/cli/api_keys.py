@@ -24,13 +24,27 @@ def api_key() -> None:
 
 @api_key.command("create")
 @of_user
-@click.option("--label", default="default", show_default=True)
-@click.option("--scope", type=click.Choice(["full", "selected"]), default="full", show_default=True)
-@click.option("--database", "names", multiple=True, metavar="NAME", help="With --scope selected; repeatable.")
-@click.option("--days", type=click.IntRange(1, api_keys.MAX_DAYS), help="End after so many days; by default never.")
+@click.option("--label", default="default", show_default=True, help="A name to recognise the key by.")
+@click.option(
+    "--scope",
+    type=click.Choice(["full", "selected"]),
+    default="full",
+    show_default=True,
+    help="The whole account, or selected databases.",
+)
+@click.option(
+    "--database",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="A database the key may use, with --scope selected. Repeatable.",
+)
+@click.option(
+    "--days", type=click.IntRange(1, api_keys.MAX_DAYS), help="Days until the key expires. By default it never expires."
+)
 @as_json
 def create(email: str, label: str, scope: str, names: tuple[str, ...], days: int | None, as_json: bool) -> None:
-    """Make an API key and print it alone. It is not shown again."""
+    """Create an API key and print it. The key is not shown again."""
     with control_session() as session:
         owner = _owner(session, email)
         made = api_keys.create_key(
@@ -44,7 +58,7 @@ def create(email: str, label: str, scope: str, names: tuple[str, ...], days: int
 @of_user
 @as_json
 def list_keys(email: str, as_json: bool) -> None:
-    """List a user's API keys, newest first; never a secret."""
+    """List a user's API keys, newest first. The keys themselves are not shown."""
     with control_session() as session:
         listed = [_values(each) for each in api_keys.list_keys(session, _owner(session, email))]
     if as_json:
@@ -60,7 +74,7 @@ def list_keys(email: str, as_json: bool) -> None:
 @key
 @as_json
 def replace(email: str, key: str, as_json: bool) -> None:
-    """Give a key a new secret and print it. The old one ends at once; label, scope and lifetime stay."""
+    """Replace a key with a new one and print it. The old key stops working immediately; all else stays."""
     with control_session() as session:
         found = api_keys.find_key(session, _owner(session, email), key)
         made = api_keys.replace_key(session, operator(), found.id)
@@ -73,7 +87,7 @@ def replace(email: str, key: str, as_json: bool) -> None:
 @key
 @as_json
 def revoke(email: str, key: str, as_json: bool) -> None:
-    """End a key at once."""
+    """Revoke a key. It stops working immediately."""
     with control_session() as session:
         found = api_keys.revoke_key(session, operator(), api_keys.find_key(session, _owner(session, email), key).id)
         session.commit()

@@ -9,13 +9,13 @@ from webapp.cli.client import as_json, database, open_client, show_result
 
 @click.command("schedule")
 @database
-@click.option("--on/--off", "enabled", default=None, help="Whether it is backed up by itself.")
-@click.option("--hour", "hourUtc", type=int, help="The hour in UTC, 0 to 23.")
-@click.option("--every", "everyHours", type=int, help="6, 12, 24, 48 or 168 hours.")
-@click.option("--keep-days", "retentionDays", type=int, help="How long backups are kept.")
+@click.option("--on/--off", "enabled", default=None, help="Turn automatic backups on or off.")
+@click.option("--hour", "hourUtc", type=int, help="Hour of the day in UTC, 0 to 23.")
+@click.option("--every", "everyHours", type=int, help="Hours between backups: 6, 12, 24, 48 or 168.")
+@click.option("--keep-days", "retentionDays", type=int, help="Days that backups are kept.")
 @as_json
 def schedule(database: str, as_json: bool, **wishes: int | None) -> None:
-    """Show when a database is backed up by itself; with options, change that and nothing else."""
+    """Show a database's backup schedule, or change what the options name."""
     client = open_client()
     path = f"/databases/{client.find(database)}/backup-schedule"
     found = client.get(path)
@@ -28,10 +28,10 @@ def schedule(database: str, as_json: bool, **wishes: int | None) -> None:
 
 @click.command("protect")
 @database
-@click.option("--off", is_flag=True, help="Let it be deleted again.")
+@click.option("--off", is_flag=True, help="Turn protection off.")
 @as_json
 def protect(database: str, off: bool, as_json: bool) -> None:
-    """Refuse to delete a database until this is taken back."""
+    """Protect a database from being deleted."""
     client = open_client()
     path = f"/databases/{client.find(database)}/delete-protection"
     found = client.call("PUT", path, json={"enabled": not off}).json()

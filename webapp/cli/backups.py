@@ -28,7 +28,7 @@ from webapp.cli.client import (
 
 BLOCK = 1024 * 1024
 filename = click.argument("filename")
-yes = click.option("--yes", is_flag=True, help="Do not ask.")
+yes = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 @click.group()
@@ -55,10 +55,10 @@ def list_backups(database: str, as_json: bool) -> None:
 
 @backups.command("create")
 @database
-@click.option("--no-wait", is_flag=True, help="Only start it.")
+@click.option("--no-wait", is_flag=True, help="Return as soon as the backup has started.")
 @as_json
 def create(database: str, no_wait: bool, as_json: bool) -> None:
-    """Back a database up, and print the backup's name when it is whole."""
+    """Back up a database and print the name of the finished backup."""
     client = open_client()
     path = _path(client, database)
     operation = client.call("POST", path, headers={"Idempotency-Key": uuid.uuid4().hex}).json()["operation"]
@@ -73,10 +73,15 @@ def create(database: str, no_wait: bool, as_json: bool) -> None:
 @backups.command("download")
 @database
 @click.argument("filename", required=False)
-@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="By default its own name, here.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to save it. By default in this folder, under the backup's name.",
+)
 @as_json
 def download(database: str, filename: str | None, output: Path | None, as_json: bool) -> None:
-    """Download a backup, the newest by default, and check it."""
+    """Download a backup, by default the newest, and verify its checksum."""
     client = open_client()
     path = _path(client, database)
     known = _known(client.get(path), filename)
@@ -91,7 +96,7 @@ def download(database: str, filename: str | None, output: Path | None, as_json: 
 @yes
 @as_json
 def restore(database: str, filename: str, yes: bool, as_json: bool) -> None:
-    """Replace everything in a database by a backup. A safety backup is taken first."""
+    """Replace everything in a database with a backup. A safety backup is taken first."""
     client = open_client()
     path = f"{_path(client, database)}/{filename}"
     _confirm(yes, f"Replace everything in {database} by {filename}?")
@@ -115,14 +120,14 @@ def delete(database: str, filename: str, yes: bool, as_json: bool) -> None:
 @backups.command("import")
 @database
 @click.argument("dump", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--from-database", help="Which database to import of a dump that holds several.")
-@click.option("--allow-incomplete", is_flag=True, help="Import it even if it is cut off or holds nothing.")
+@click.option("--from-database", help="Which database to import, if the dump contains several.")
+@click.option("--allow-incomplete", is_flag=True, help="Import the dump even if it is truncated or empty.")
 @yes
 @as_json
 def import_dump(
     database: str, dump: Path, from_database: str | None, allow_incomplete: bool, yes: bool, as_json: bool
 ) -> None:
-    """Replace everything in a database by a dump of yours: SQL or an archive by pg_dump, up to 512 MB."""
+    """Replace everything in a database with your own dump: SQL or a pg_dump archive, up to 512 MB."""
     client = open_client()
     path = f"{_path(client, database)}/restore"
     _confirm(yes, f"Replace everything in {database} by {dump.name}?")
@@ -140,11 +145,11 @@ def import_dump(
 @click.command("clone")
 @database
 @click.argument("name")
-@click.option("--display-name", help="Free text; by default the name.")
-@click.option("--backup", help="The backup to clone from; by default the database as it is now.")
+@click.option("--display-name", help="The name people see. By default the database's name.")
+@click.option("--backup", help="The backup to copy. By default the database as it is now.")
 @as_json
 def clone(database: str, name: str, display_name: str | None, backup: str | None, as_json: bool) -> None:
-    """Make a new database with the data of another, and print its connection string."""
+    """Copy a database into a new one and print the new connection string."""
     client = open_client()
     body = {"name": name, "displayName": display_name or name} | ({"filename": backup} if backup else {})
     made = carry_out(client, "POST", f"/databases/{client.find(database)}/clone", body)
@@ -154,7 +159,7 @@ def clone(database: str, name: str, display_name: str | None, backup: str | None
 @click.command("deleted")
 @as_json
 def deleted(as_json: bool) -> None:
-    """List the databases that were deleted and can be brought back."""
+    """List deleted databases that can be restored with `undelete`."""
     rows = open_client().get("/databases/deleted")["data"]
     if as_json:
         click.echo(json.dumps(rows))
@@ -168,10 +173,10 @@ def deleted(as_json: bool) -> None:
 
 @click.command("undelete")
 @database
-@click.option("--name", help="Another name, where the old one is taken meanwhile.")
+@click.option("--name", help="A new name, if the old one has been taken.")
 @as_json
 def undelete(database: str, name: str | None, as_json: bool) -> None:
-    """Bring a deleted database back, by its old name or its id."""
+    """Bring back a deleted database, by its old name or its ID."""
     client = open_client()
     listed = client.get("/databases/deleted")["data"]
     found = [row["id"] for row in listed if database in (row["name"], row["id"])]

@@ -29,14 +29,16 @@ database = click.argument("database", metavar="NAME_OR_ID")
 
 @click.group()
 def auth() -> None:
-    """The API key that the commands below use."""
+    """Save or delete the API key that the other commands use."""
 
 
 @auth.command("login")
-@click.option("--api-key", prompt="API key", hide_input=True, help="Asked for when it is not given.")
-@click.option("--api-url", envvar="DBHOST_API_URL", help="By default the embedded stack of this checkout.")
+@click.option(
+    "--api-key", prompt="API key", hide_input=True, help="The API key. You are asked for it when it is left out."
+)
+@click.option("--api-url", envvar="DBHOST_API_URL", help="Address of the API. By default the stack of this checkout.")
 def login(api_key: str, api_url: str | None) -> None:
-    """Check an API key and keep it in a file that only you can read."""
+    """Check an API key and save it in a file that only you can read."""
     given = Login((api_url or default_url()).rstrip("/"), api_key.strip())
     ApiClient(given).get("/databases", limit=1)
     click.echo(f"Logged in to {given.url}; the key is in {store(given)}.", err=True)
@@ -44,17 +46,17 @@ def login(api_key: str, api_url: str | None) -> None:
 
 @auth.command("logout")
 def logout() -> None:
-    """Forget the key that `login` kept."""
+    """Delete the saved API key."""
     credentials_file().unlink(missing_ok=True)
 
 
 @click.group()
 def databases() -> None:
-    """Databases, by the REST API (DBHOST_API_URL, DBHOST_API_KEY, or `auth login`)."""
+    """Create, use and change databases. Needs an API key: see `dbhost auth login`."""
 
 
 @databases.command("list")
-@click.option("--search", default="", help="A part of the name or the display name.")
+@click.option("--search", default="", help="Only databases whose name or display name contains this.")
 @click.option("--status", help="Only databases with this status.")
 @as_json
 def list_databases(search: str, status: str | None, as_json: bool) -> None:
@@ -70,11 +72,13 @@ def list_databases(search: str, status: str | None, as_json: bool) -> None:
 
 @databases.command("create")
 @click.argument("name")
-@click.option("--display-name", help="Free text; by default the name.")
-@click.option("--direct", is_flag=True, help="Print the direct connection string: migrations, pg_dump, LISTEN/NOTIFY.")
+@click.option("--display-name", help="The name people see. By default the database's name.")
+@click.option(
+    "--direct", is_flag=True, help="Print the direct connection string, for migrations, pg_dump and LISTEN/NOTIFY."
+)
 @as_json
 def create(name: str, display_name: str | None, direct: bool, as_json: bool) -> None:
-    """Create a database and print its connection string: the pooled one, for applications, unless --direct is given."""
+    """Create a database and print its connection string, the pooled one unless --direct is given."""
     body = {"name": name, "displayName": display_name or name}
     made = carry_out(open_client(), "POST", "/databases", body)
     string = made.get("directConnectionString" if direct else "connectionString", "")
@@ -85,7 +89,7 @@ def create(name: str, display_name: str | None, direct: bool, as_json: bool) -> 
 @database
 @as_json
 def show(database: str, as_json: bool) -> None:
-    """Show a database; never its password."""
+    """Show a database's details, without its password."""
     client = open_client()
     show_database(client.get(f"/databases/{client.find(database)}"), as_json)
 
@@ -95,7 +99,7 @@ def show(database: str, as_json: bool) -> None:
 @click.argument("display_name")
 @as_json
 def rename(database: str, display_name: str, as_json: bool) -> None:
-    """Change the display name. The name in connection strings stays."""
+    """Change a database's display name. Connection strings stay the same."""
     client = open_client()
     path = f"/databases/{client.find(database)}"
     show_database(client.call("PATCH", path, json={"displayName": display_name}).json(), as_json)
@@ -103,8 +107,8 @@ def rename(database: str, display_name: str, as_json: bool) -> None:
 
 @databases.command("delete")
 @database
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--skip-final-backup", is_flag=True, help="Keep no last backup to bring it back from.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--skip-final-backup", is_flag=True, help="Take no final backup. The database cannot be brought back.")
 @as_json
 def delete(database: str, yes: bool, skip_final_backup: bool, as_json: bool) -> None:
     """Delete a database with all its data."""
@@ -120,7 +124,7 @@ def delete(database: str, yes: bool, skip_final_backup: bool, as_json: bool) -> 
 @database
 @as_json
 def reset_password(database: str, as_json: bool) -> None:
-    """Give a database a new password and print it. The old one is dead at once."""
+    """Reset a database's password and print the new one. The old one stops working immediately."""
     client = open_client()
     made = carry_out(client, "POST", f"/databases/{client.find(database)}/reset-password")
     show_result(made, as_json, made.get("password", ""), f"The password of {database} is new; it is not shown again.")
@@ -130,7 +134,7 @@ def reset_password(database: str, as_json: bool) -> None:
 @database
 @as_json
 def repair_ownership(database: str, as_json: bool) -> None:
-    """Give every object inside back to the database's own role."""
+    """Make the database's own role the owner of everything inside it."""
     client = open_client()
     made = carry_out(client, "POST", f"/databases/{client.find(database)}/repair-ownership")
     show_result(made, as_json, made.get("message", ""))
@@ -147,9 +151,9 @@ def _action(name: str, help_text: str) -> None:
         show_database(carry_out(client, "POST", f"/databases/{client.find(database)}/{name}"), as_json)
 
 
-_action("start", "Open a stopped database again.")
-_action("stop", "Cut off all clients and refuse new ones. The data stays.")
-_action("restart", "Cut every client once; they may connect again at once.")
+_action("start", "Start a stopped database.")
+_action("stop", "Stop a database: disconnect all clients and refuse new ones. The data stays.")
+_action("restart", "Disconnect all clients. They can reconnect immediately.")
 
 
 def open_client() -> ApiClient:

@@ -93,9 +93,9 @@ def environment(stack: Stack, host: str, scratch: Path) -> dict[str, str]:
 
 @click.command("converge")
 @click.option("--host", default="local", show_default=True, help="The host's name in the inventory.")
-@click.option("--check", is_flag=True, help="Change nothing; show what drifted.")
+@click.option("--check", is_flag=True, help="Change nothing and show what would change.")
 def converge_command(host: str, check: bool) -> None:
-    """Make every database on a host match the desired state. Ends with Ansible's recap."""
+    """Make every database on a host match the desired state and print Ansible's recap."""
     with control_session() as session:
         databases, rows = wanted(session, host), by_ssh(session, host)
         if not check:

@@ -15,16 +15,16 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.command("up")
-@click.option("--detach", is_flag=True, help="Return when the stack is ready; without it, stay and show the logs.")
+@click.option("--detach", is_flag=True, help="Return when the stack is ready. By default, stay and show the logs.")
 @click.option(
     "--hosts",
     type=click.IntRange(1, 99),
     metavar="N",
-    help="Place databases on N hosts that this machine boots.",
+    help="Boot N hosts on this machine and place databases there.",
 )
 @as_json
 def up_command(detach: bool, hosts: int | None, as_json: bool) -> None:
-    """Set up what is missing, migrate, start everything. A second call changes nothing."""
+    """Install what is missing, migrate and start the stack. Running it again is safe."""
     from webapp.embedded import foreground, summary, up
 
     stack = load(os.environ)
@@ -35,10 +35,10 @@ def up_command(detach: bool, hosts: int | None, as_json: bool) -> None:
 
 
 @click.command("down")
-@click.option("--purge", is_flag=True, help="Also remove DBHOST_HOME with all databases in it.")
-@click.option("--yes", is_flag=True, help="Do not ask before a purge.")
+@click.option("--purge", is_flag=True, help="Also delete DBHOST_HOME with all databases in it.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def down_command(purge: bool, yes: bool) -> None:
-    """Stop everything."""
+    """Stop the stack on this machine."""
     from webapp.embedded import down
 
     stack = load(os.environ)
@@ -53,7 +53,7 @@ def down_command(purge: bool, yes: bool) -> None:
 @click.command("status")
 @as_json
 def status_command(as_json: bool) -> None:
-    """Show addresses and processes; exit code 3 when something does not run."""
+    """Show addresses and processes. Exits with 3 when something is not running."""
     from webapp.embedded import status
 
     told = status.status(load(os.environ))
@@ -64,7 +64,7 @@ def status_command(as_json: bool) -> None:
 
 @click.command("logs")
 @click.argument("name", required=False)
-@click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C.")
+@click.option("--follow", "-f", is_flag=True, help="Keep printing new lines until Ctrl-C.")
 def logs_command(name: str | None, follow: bool) -> None:
     """Show the end of the log called NAME, or of all: postgres, pgbouncer, web, worker, supervisord."""
     from webapp.embedded import logs
@@ -78,7 +78,7 @@ def logs_command(name: str | None, follow: bool) -> None:
 @click.command("doctor")
 @as_json
 def doctor_command(as_json: bool) -> None:
-    """Look at everything the stack needs; exit code 1 when something is wrong."""
+    """Check everything the stack needs. Exits with 1 when something is wrong."""
     from webapp.embedded import doctor
 
     findings = list(doctor.examine(load(os.environ)))
@@ -115,7 +115,7 @@ def lint_command() -> None:
 @click.argument("names", nargs=-1)
 @as_json
 def bench_command(names: tuple[str, ...], as_json: bool) -> None:
-    """Measure on a stack of its own, made for this and removed; all figures, or those NAMED."""
+    """Run all benchmarks, or those in NAMES, on a temporary stack."""
     command = [sys.executable, "-m", "tests.bench", *names, *(["--json"] if as_json else [])]
     raise click.exceptions.Exit(subprocess.run(command, cwd=CHECKOUT, check=False).returncode)
 

@@ -24,13 +24,13 @@ name_argument = click.argument("name")
 def key_options(command: Callable[..., None]) -> Callable[..., None]:
     """How a host's key is known: given, in a file, or by its fingerprint; else a person is asked."""
     for option in (
-        click.option("--host-key", "keys", multiple=True, metavar="KEY", help="Its public key: 'ssh-ed25519 AAAA…'."),
+        click.option("--host-key", "keys", multiple=True, metavar="KEY", help="Its SSH key: 'ssh-ed25519 AAAA…'."),
         click.option(
             "--host-key-file", "key_files", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="The same, in a file.",
+            help="A file with its public keys. Repeatable.",
         ),
         click.option(
-            "--yes-fingerprint", "fingerprints", multiple=True, metavar="SHA256:…", help="Pin what it shows, if this."
+            "--yes-fingerprint", "fingerprints", multiple=True, metavar="SHA256:…", help="Accept this fingerprint."
         ),
     ):  # fmt: skip
         command = option(command)
@@ -49,30 +49,35 @@ def host() -> None:
 
 @host.command("add")
 @name_argument
-@click.option("--address", required=True, help="Where SSH answers: a name or an IP address.")
-@click.option("--ssh-port", type=click.IntRange(1, 65535), default=22, show_default=True)
-@click.option("--public-host", help="What connection strings say; by default the address.")
-@click.option("--region", default="default", show_default=True)
-@click.option("--capacity", type=click.IntRange(0), default=5000, show_default=True, help="Databases at most.")
+@click.option("--address", required=True, help="Name or IP address for SSH.")
+@click.option("--ssh-port", type=click.IntRange(1, 65535), default=22, show_default=True, help="Port of SSH.")
+@click.option("--public-host", help="Host name in connection strings. By default the address.")
+@click.option("--region", default="default", show_default=True, help="The region it belongs to.")
+@click.option(
+    "--capacity", type=click.IntRange(0), default=5000, show_default=True, help="The most databases to place on it."
+)
 @click.option(
     "--user",
     default=getpass.getuser,
     show_default="you",
-    help="Your login there, which may use sudo without a password.",
+    help="Your user on the server, with sudo without a password.",
 )
 @click.option("--identity", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Your private key file.")
-@click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", help="A variable of a role; repeatable.")
 @click.option(
-    "--tls-root", metavar="ROOT", help="What clients name as sslrootcert: a file, or `system` for a public authority."
+    "--var", "variables", multiple=True, metavar="NAME=VALUE", help="Set a variable of an Ansible role. Repeatable."
+)
+@click.option(
+    "--tls-root", metavar="ROOT", help="The clients' sslrootcert: a file, or `system` for a public authority."
 )
 @key_options
 def add(
     name: str, address: str, user: str, identity: Path | None, variables: tuple[str, ...], keys: tuple[str, ...],
     key_files: tuple[Path, ...], fingerprints: tuple[str, ...], **more: Any,
 ) -> None:  # fmt: skip
-    """Make a Debian server a host: pin its key, run host.yml, prove its health, let new databases go there.
+    """Set up a Debian server as a host for databases.
 
-    Whatever fails is said with its step, and nothing is placed on the host; the same command again goes on from there.
+    Pins its SSH key, runs host.yml and checks its health. If a step fails, the host stays closed to new databases; run
+    the same command again to continue.
     """
     from webapp.enrolment import enrol, surroundings
     from webapp.enrolment import keys as host_keys
@@ -103,7 +108,7 @@ def parse_variables(given: tuple[str, ...]) -> dict[str, Any]:
 @host.command("list")
 @as_json
 def list_hosts(as_json: bool) -> None:
-    """List the hosts, with how full they are."""
+    """List the hosts and how full they are."""
     with control_session() as session:
         rows = [host_details.as_values(row) for row in host_details.list_hosts(session)]
     titles = ["NAME", "STATE", "REGION", "ADDRESS", "DATABASES", "PROBLEMS"]
@@ -128,7 +133,7 @@ def columns(rows: list[list[str]]) -> str:
 @name_argument
 @as_json
 def show_command(name: str, as_json: bool) -> None:
-    """Show one host."""
+    """Show a host's details."""
     with control_session() as session:
         values = dict(host_details.as_values(host_details.show_host(session, name)))
     width = max(map(len, values))
@@ -150,16 +155,16 @@ def _state(command: str, state: str, help_text: str) -> None:
         click.echo(f"{name} is {'now' if changed else 'already'} {state}.")
 
 
-_state("drain", "draining", "Place no new database on a host. Those that are there stay and work.")
-_state("activate", "active", "Let new databases go to a host. What waited for it goes on.")
-_state("offline", "offline", "Carry out nothing on a host until it is active or draining again. Operations wait.")
+_state("drain", "draining", "Place no new databases on a host. Existing ones keep working.")
+_state("activate", "active", "Allow new databases on a host and resume waiting operations.")
+_state("offline", "offline", "Hold all operations for a host until it is active or draining again.")
 
 
 @host.command("rekey")
 @name_argument
 @key_options
 def rekey(name: str, keys: tuple[str, ...], key_files: tuple[Path, ...], fingerprints: tuple[str, ...]) -> None:
-    """Pin a host's new SSH key, once you know why it changed. What waited goes on."""
+    """Trust a host's new SSH key and resume waiting operations. Find out first why it changed."""
     from webapp.enrolment import keys as host_keys
 
     with control_session() as session:
@@ -172,9 +177,9 @@ def rekey(name: str, keys: tuple[str, ...], key_files: tuple[Path, ...], fingerp
 
 @host.command("remove")
 @name_argument
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def remove(name: str, yes: bool) -> None:
-    """Forget a host on which no database lives. The machine stays as it is."""
+    """Remove a host that has no databases. The machine itself is not changed."""
     with control_session() as session:
         row = hosts.by_name(session, name)
         if not yes:

@@ -16,7 +16,7 @@ def mail() -> None:
 @mail.command("test")
 @click.argument("email")
 def mail_test(email: str) -> None:
-    """Send a test message to EMAIL; without SMTP_URL it goes to DBHOST_HOME/outbox."""
+    """Send a test message. Without SMTP_URL it is written to DBHOST_HOME/outbox."""
     use_embedded()
     try:
         mail_gateway.check(settings())

@@ -11,6 +11,7 @@ COMMANDS = {
     "auth": "client:auth",
     "backups": "backups:backups",
     "bench": "embedded:bench_command",
+    "completion": "completion:completion",
     "control-plane": "production:control_plane",
     "converge": "converge:converge_command",
     "databases": "databases:databases",

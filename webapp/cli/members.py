@@ -10,8 +10,8 @@ from webapp.cli.client import as_json, carry_out, database, open_client, print_c
 
 LEVELS = click.Choice(["admin", "developer", "viewer"])
 email = click.argument("email")
-level = click.option("--level", type=LEVELS, required=True, help="What they may do.")
-yes = click.option("--yes", is_flag=True, help="Do not ask.")
+level = click.option("--level", type=LEVELS, required=True, help="Their access level.")
+yes = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 @click.group("members")
@@ -23,7 +23,7 @@ def members() -> None:
 @database
 @as_json
 def list_members(database: str, as_json: bool) -> None:
-    """List the members, and who is invited when you may see that."""
+    """List the members and, if you may see them, the open invitations."""
     client = open_client()
     path = _path(client, database)
     listed = [{**row, "state": "member"} for row in client.get(f"{path}/members")["data"]]
@@ -40,7 +40,7 @@ def list_members(database: str, as_json: bool) -> None:
 @level
 @as_json
 def invite(database: str, email: str, level: str, as_json: bool) -> None:
-    """Invite an address by mail, with an account or without; also to send another link."""
+    """Invite someone by e-mail. Invite them again to send a new link."""
     client = open_client()
     body = {"email": email, "role": level}
     made = carry_out(client, "POST", f"{_path(client, database)}/invitations", body)
@@ -53,7 +53,7 @@ def invite(database: str, email: str, level: str, as_json: bool) -> None:
 @level
 @as_json
 def add(database: str, email: str, level: str, as_json: bool) -> None:
-    """Give somebody who has an account access at once."""
+    """Give someone who has an account access immediately."""
     client = open_client()
     body = {"email": email, "role": level}
     made = carry_out(client, "POST", f"{_path(client, database)}/members", body)
@@ -66,7 +66,7 @@ def add(database: str, email: str, level: str, as_json: bool) -> None:
 @level
 @as_json
 def change(database: str, email: str, level: str, as_json: bool) -> None:
-    """Move a member to another level."""
+    """Change a member's access level."""
     client = open_client()
     path = _path(client, database)
     found = _find(client.get(f"{path}/members")["data"], email, "member")
@@ -78,7 +78,7 @@ def change(database: str, email: str, level: str, as_json: bool) -> None:
 @database
 @email
 def remove(database: str, email: str) -> None:
-    """End somebody's membership, their own credentials or their invitation."""
+    """Remove a member and their credentials, or withdraw an invitation."""
     client = open_client()
     path = _path(client, database)
     rows = [{**row, "path": "members"} for row in client.get(f"{path}/members")["data"]]
@@ -92,7 +92,7 @@ def remove(database: str, email: str) -> None:
 @database
 @yes
 def leave(database: str, yes: bool) -> None:
-    """End your own membership."""
+    """Give up your own access to a database."""
     client = open_client()
     path = _path(client, database)
     if not yes:
@@ -103,17 +103,17 @@ def leave(database: str, yes: bool) -> None:
 
 @click.group("transfer")
 def transfer() -> None:
-    """Hand a database over to somebody, who has to accept."""
+    """Transfer a database to another owner, who has to accept."""
 
 
 @transfer.command("offer")
 @database
 @email
-@click.option("--leave", is_flag=True, help="Lose access then, instead of staying as an admin.")
+@click.option("--leave", is_flag=True, help="Give up your access after the transfer instead of staying as an admin.")
 @yes
 @as_json
 def offer(database: str, email: str, leave: bool, yes: bool, as_json: bool) -> None:
-    """Offer the database to an address, for seven days."""
+    """Offer a database to another person. The offer lasts seven days."""
     client = open_client()
     path = _path(client, database)
     if not yes:
@@ -126,7 +126,7 @@ def offer(database: str, email: str, leave: bool, yes: bool, as_json: bool) -> N
 @database
 @as_json
 def show(database: str, as_json: bool) -> None:
-    """Show to whom it is offered."""
+    """Show who a database is offered to."""
     client = open_client()
     found = client.get(f"{_path(client, database)}/transfer")
     show_result(found, as_json, f"{found['email']}  until {found['expiresAt'][:10]}")
@@ -135,7 +135,7 @@ def show(database: str, as_json: bool) -> None:
 @transfer.command("withdraw")
 @database
 def withdraw(database: str) -> None:
-    """Take the offer back."""
+    """Withdraw the offer."""
     client = open_client()
     client.call("DELETE", f"{_path(client, database)}/transfer")
     click.echo(f"{database} stays yours.", err=True)
@@ -143,13 +143,13 @@ def withdraw(database: str) -> None:
 
 @click.group("invitations")
 def invitations() -> None:
-    """Invitations to your own address."""
+    """Invitations you have received."""
 
 
 @invitations.command("list")
 @as_json
 def list_own(as_json: bool) -> None:
-    """List what you can accept; `owner` offers the database itself."""
+    """List your invitations. Level `owner` means the database itself is offered."""
     listed = open_client().get("/invitations")["data"]
     if as_json:
         click.echo(json.dumps(listed))
@@ -162,7 +162,7 @@ def list_own(as_json: bool) -> None:
 @database
 @as_json
 def accept(database: str, as_json: bool) -> None:
-    """Accept the invitation to a database, by the database's name or the invitation's id."""
+    """Accept an invitation, by the database's name or the invitation's ID."""
     client = open_client()
     found = _own(client, database)
     answer = client.call("POST", f"/invitations/{found['id']}/accept").json()
@@ -173,7 +173,7 @@ def accept(database: str, as_json: bool) -> None:
 @invitations.command("decline")
 @database
 def decline(database: str) -> None:
-    """Decline it."""
+    """Decline an invitation, by the database's name or the invitation's ID."""
     client = open_client()
     found = _own(client, database)
     client.call("POST", f"/invitations/{found['id']}/decline")

@@ -7,11 +7,11 @@ from webapp.cli.client import as_json, carry_out, database, open_client, show_da
 
 @click.command("move")
 @database
-@click.option("--to", "host", required=True, metavar="HOST", help="Name of the host to move to.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--to", "host", required=True, metavar="HOST", help="The host to move to.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @as_json
 def move(database: str, host: str, yes: bool, as_json: bool) -> None:
-    """Move a database to another host. Its clients can only read until it is there; then they are out for seconds."""
+    """Move a database to another host. It is read-only during the move and offline for seconds at its end."""
     client = open_client()
     path = f"/databases/{client.find(database)}/move"
     if not yes:

@@ -21,13 +21,13 @@ VERSION = "0.1.0"
 @click.command("release")
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("build"))
 @click.option(
-    "--wheels", is_flag=True, help="With the Python packages, for a host that does not reach a package index."
+    "--wheels", is_flag=True, help="Include the Python packages, for a server that cannot reach a package index."
 )
 @click.option(
-    "--machine", metavar="NAME", help="The host's kind of processor, as `uname -m` says it; by default this one's."
+    "--machine", metavar="NAME", help="The server's architecture, as `uname -m` prints it. By default this machine's."
 )
 def release(folder: Path, wheels: bool, machine: str | None) -> None:
-    """Pack this checkout into FOLDER for playbooks/control_plane.yml, and print the file's path."""
+    """Pack this checkout for playbooks/control_plane.yml and print the file's path."""
     click.echo(releases.pack(folder, VERSION, wheels=wheels, machine=machine))
 
 

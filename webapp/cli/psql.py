@@ -18,14 +18,16 @@ OVERRIDES = frozenset(
     {"PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGPASSFILE", "PGSERVICE", "PGSERVICEFILE",
      "PGREQUIREAUTH", "PGCHANNELBINDING", "PGREQUIRESSL", "PGTARGETSESSIONATTRS", "PGLOADBALANCEHOSTS", "PGGSSENCMODE"}
 )  # fmt: skip
-direct = click.option("--direct", is_flag=True, help="A session of your own: migrations, LISTEN/NOTIFY, SET.")
+direct = click.option(
+    "--direct", is_flag=True, help="Use the direct connection: migrations, LISTEN/NOTIFY, session settings."
+)
 
 
 @click.command("connect")
 @database
 @direct
 def connect(database: str, direct: bool) -> None:
-    """Open a database in psql."""
+    """Open a psql session on a database. Nothing else needs to be set."""
     _become_psql(database, direct, ())
 
 
@@ -34,7 +36,7 @@ def connect(database: str, direct: bool) -> None:
 @database
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[PSQL_OPTIONS]...")
 def psql(database: str, direct: bool, options: tuple[str, ...]) -> None:
-    """Run psql on a database with options of psql's own, such as -c 'SELECT 1'. Exits with psql's exit code."""
+    """Run psql on a database with psql's own options, such as -c 'SELECT 1', and exit with its code."""
     _become_psql(database, direct, options)
 
 

@@ -19,12 +19,12 @@ def user() -> None:
 
 @user.command("create")
 @click.argument("email")
-@click.option("--admin", is_flag=True, help="A platform admin.")
-@click.option("--plan", help="free, pro or business; by default the installation's plan.")
+@click.option("--admin", is_flag=True, help="Make the user a platform admin.")
+@click.option("--plan", help="The plan: free, pro or business. By default the installation's.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @as_json
 def user_create(email: str, admin: bool, plan: str | None, password_stdin: bool, as_json: bool) -> None:
-    """Add a user. Without --password-stdin a random password is made and printed once."""
+    """Create a user and print a random password, unless --password-stdin is given."""
     password = sys.stdin.readline().rstrip("\n") if password_stdin else users.random_password()
     with control_session() as session:
         created = users.create_user(session, operator(), email, password, plan=plan, admin=admin)
@@ -38,7 +38,7 @@ def user_create(email: str, admin: bool, plan: str | None, password_stdin: bool,
 @user.command("reset-second-factor")
 @click.argument("email")
 def user_reset_second_factor(email: str) -> None:
-    """Take the authenticator app, passkeys and recovery codes of EMAIL away: make sure first who asks for it."""
+    """Remove a user's authenticator app, passkeys and recovery codes. Verify who is asking first."""
     with control_session() as session:
         found = users.by_email(session, email)
         if found is None:

@@ -12,26 +12,30 @@ from webapp.services.webhooks import EVENTS
 
 endpoint = click.argument("endpoint", metavar="ID")
 delivery = click.argument("delivery", metavar="DELIVERY")
-events = click.option("--event", "events", multiple=True, help="What to tell of; once for each. See `events`.")
+events = click.option("--event", "events", multiple=True, help="An event to send. Repeatable; `events` lists them all.")
 
 
 @click.group("webhooks")
 def webhooks() -> None:
-    """Where you are told of events, and what was sent there."""
+    """Your webhook endpoints and what was sent to them."""
 
 
 @webhooks.command("list")
 @as_json
 def list_endpoints(as_json: bool) -> None:
-    """List your endpoints."""
+    """List your webhook endpoints."""
     answer = open_client().get("/webhooks")
     rows = [[row["id"], row["state"], row["url"], ",".join(row["events"])] for row in answer["data"]]
     _table(answer, as_json, ["ID", "STATE", "ADDRESS", "EVENTS"], rows, "No endpoints.")
 
 
 @webhooks.command("events")
-def list_events() -> None:
-    """List what an endpoint can be told of."""
+@as_json
+def list_events(as_json: bool) -> None:
+    """List the events that an endpoint can be sent."""
+    if as_json:
+        click.echo(json.dumps(EVENTS))
+        return
     print_columns([["EVENT", "WHEN"], *([name, words] for name, words in EVENTS.items())])
 
 
@@ -40,7 +44,7 @@ def list_events() -> None:
 @events
 @as_json
 def create(url: str, events: tuple[str, ...], as_json: bool) -> None:
-    """Add an endpoint and print its signing secret, which is not shown again."""
+    """Create an endpoint and print its signing secret, which is not shown again."""
     made = _post(open_client(), "/webhooks", {"url": url, "events": list(events)})
     show_result(made, as_json, made["secret"], f"Created {made['id']}. The secret is not shown again.")
 
@@ -49,17 +53,17 @@ def create(url: str, events: tuple[str, ...], as_json: bool) -> None:
 @endpoint
 @as_json
 def show(endpoint: str, as_json: bool) -> None:
-    """Show an endpoint; never its secret."""
+    """Show an endpoint's details, without its secret."""
     _show(open_client().get(f"/webhooks/{endpoint}"), as_json)
 
 
 @webhooks.command("update")
 @endpoint
-@click.option("--url", help="Send elsewhere.")
+@click.option("--url", help="The new address.")
 @events
 @as_json
 def update(endpoint: str, url: str | None, events: tuple[str, ...], as_json: bool) -> None:
-    """Change the address or the events."""
+    """Change an endpoint's address or events."""
     given = {"url": url, "events": list(events) or None}
     _change(endpoint, {name: value for name, value in given.items() if value is not None}, as_json)
 
@@ -68,7 +72,7 @@ def update(endpoint: str, url: str | None, events: tuple[str, ...], as_json: boo
 @endpoint
 @as_json
 def enable(endpoint: str, as_json: bool) -> None:
-    """Send again; what waits goes at once."""
+    """Enable an endpoint and send what is waiting."""
     _change(endpoint, {"state": "active"}, as_json)
 
 
@@ -76,13 +80,13 @@ def enable(endpoint: str, as_json: bool) -> None:
 @endpoint
 @as_json
 def disable(endpoint: str, as_json: bool) -> None:
-    """Send nothing more until it is enabled again."""
+    """Disable an endpoint. Nothing is sent until it is enabled again."""
     _change(endpoint, {"state": "disabled"}, as_json)
 
 
 @webhooks.command("rotate-secret")
 @endpoint
-@click.option("--end-old", is_flag=True, help="The old secret ends at once; otherwise both sign for a day.")
+@click.option("--end-old", is_flag=True, help="End the old secret immediately. By default both sign for a day.")
 @as_json
 def rotate_secret(endpoint: str, end_old: bool, as_json: bool) -> None:
     """Replace the signing secret and print the new one, which is not shown again."""
@@ -95,17 +99,17 @@ def rotate_secret(endpoint: str, end_old: bool, as_json: bool) -> None:
 @endpoint
 @as_json
 def test(endpoint: str, as_json: bool) -> None:
-    """Send an event that says nothing."""
+    """Send a test event to an endpoint."""
     made = _post(open_client(), f"/webhooks/{endpoint}/test")
     show_result(made, as_json, made["id"], "On its way; `deliveries` shows how it went.")
 
 
 @webhooks.command("deliveries")
 @endpoint
-@click.option("--page", default=1, show_default=True)
+@click.option("--page", default=1, show_default=True, help="The page of the list.")
 @as_json
 def deliveries(endpoint: str, page: int, as_json: bool) -> None:
-    """List what was sent in the last 30 days, newest first."""
+    """List the deliveries of the last 30 days, newest first."""
     answer = open_client().get(f"/webhooks/{endpoint}/deliveries", page=page)
     rows = [
         [row["id"], row["event"], row["state"], str(row["attempt"]), str(row["statusCode"] or "-"), row["error"] or ""]
@@ -119,16 +123,16 @@ def deliveries(endpoint: str, page: int, as_json: bool) -> None:
 @delivery
 @as_json
 def resend(endpoint: str, delivery: str, as_json: bool) -> None:
-    """Send a message now, under the same id."""
+    """Send a delivery again now, with the same ID."""
     made = _post(open_client(), f"/webhooks/{endpoint}/deliveries/{delivery}/resend")
     show_result(made, as_json, made["id"], "On its way; `deliveries` shows how it went.")
 
 
 @webhooks.command("delete")
 @endpoint
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def delete(endpoint: str, yes: bool) -> None:
-    """Delete an endpoint with its log and what waits for it."""
+    """Delete an endpoint, its log and its waiting deliveries."""
     if not yes:
         click.confirm(f"Delete {endpoint} with what waits for it?", abort=True, err=True)
     open_client().call("DELETE", f"/webhooks/{endpoint}")
