@@ -11,6 +11,7 @@ from tests.web.conftest import Browser, password_of
 from webapp.models import AuditEvent, Database, Operation
 from webapp.services import members
 from webapp.services.actors import Actor
+from webapp.web import more_snippets
 from webapp.web.formatting import MASK
 
 
@@ -100,6 +101,15 @@ def test_a_copy_button_gets_the_password_alone(alice: Browser, shop: Database) -
     assert alice.post(f"/databases/{shop.id}/credentials", headers=headers).get_json() == {
         "password": password_of(shop)
     }
+
+
+def test_every_client_has_its_form_with_the_password_hidden_until_revealed(alice: Browser, shop: Database) -> None:
+    for page in (alice.page(f"/databases/{shop.id}"), alice.page(f"/databases/{shop.id}?door=direct")):
+        for id, label, _ in more_snippets.ALL:
+            assert f'id="tab-{id}"' in page
+            assert f">{label}</button>" in page
+        assert password_of(shop) not in page
+        assert "MASKED" not in page
 
 
 def test_reveal_needs_the_csrf_token_and_a_post(alice: Browser, shop: Database) -> None:

@@ -32,10 +32,11 @@ from webapp.services import (
 from webapp.services.databases import Credentials, DatabaseSpec
 from webapp.services.errors import Conflict, PlanLimitReached, ServiceError, ValidationFailed
 from webapp.services.names import derive_name
-from webapp.web import backups, plots
+from webapp.web import backups, more_snippets, plots
 from webapp.web.plots import RANGES
 from webapp.web.requests import page_number
 from webapp.web.sessions import any_user
+from webapp.web.snippets import Connection
 
 blueprint = Blueprint("databases", __name__, url_prefix="/databases")
 
@@ -153,13 +154,25 @@ def detail_page(
     return render_template("databases/show.html", **context)
 
 
-def _connection_strings(database: Database, credentials: Credentials | None) -> dict[str, str]:
-    """Those of both doors, and which door the address asks for."""
+def _connection_strings(database: Database, credentials: Credentials | None) -> dict[str, Any]:
+    """Those of both doors, which door the address asks for, and how each client takes it."""
     password = credentials.password if credentials else "MASKED"
+    door = "direct" if request.args.get("door") == "direct" else "pooled"
+    connection = Connection(
+        host=database.host.public_host,
+        port=database.host.pgbouncer_port,
+        direct_port=database.host.pgbouncer_direct_port,
+        database=database.name,
+        user=database.name,
+        password=password,
+        root=databases.tls_options(database.host).get("sslrootcert"),
+        is_direct=door == "direct",
+    )
     return {
         "connection_string": databases.connection_string(database, password),
         "direct_connection_string": databases.connection_string(database, password, direct=True),
-        "door": "direct" if request.args.get("door") == "direct" else "pooled",
+        "door": door,
+        "snippets": more_snippets.of(connection),
     }
 
 
