@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from . import large_objects, schema_signal, sessions_function, statements_view
+from . import large_objects, salts_function, schema_signal, sessions_function, statements_view
 
 PROVISIONER_MEMBERSHIPS = frozenset({"pg_signal_backend", "pg_use_reserved_connections"})
 # What a tenant cannot change of its own database, and the provisioner can.
@@ -33,6 +33,7 @@ class Installation:
     counts_statements: bool = True
     reader: tuple[bool, ...] | None = None
     sessions_function: str | None = sessions_function.BODY
+    salts_function: str | None = salts_function.BODY
     groups: frozenset[str] = frozenset(large_objects.GROUPS)
     administered: frozenset[str] = frozenset(large_objects.GROUPS)
     template: bool = True
@@ -80,7 +81,8 @@ SELECT (SELECT array[rolcanlogin, rolcreaterole, rolcreatedb, rolsuper, rolrepli
        EXISTS (SELECT FROM pg_catalog.pg_database d, pg_catalog.aclexplode(d.datacl) a
                WHERE d.datname = 'postgres' AND a.privilege_type = 'CONNECT'
                AND a.grantee = pg_catalog.to_regrole(%(watcher)s)),
-       {sessions_function.OBSERVE}
+       {sessions_function.OBSERVE},
+       {salts_function.OBSERVE}
 """  # noqa: S608  # nosec B608
 
 
@@ -96,7 +98,7 @@ def observe(conn: psycopg.Connection, provisioner: str) -> Installation:
     }
     [row] = conn.execute(_OBSERVE, parameters).fetchall()
     attributes, memberships, settable, may_connect, open_databases, loaded_at, counts_statements, *more = row
-    reader, groups, administered, template, statements_group, watcher, watcher_may_connect, sessions = more
+    reader, groups, administered, template, statements_group, watcher, watcher_may_connect, sessions, salts = more
     return Installation(
         attributes=None if attributes is None else tuple(attributes),
         memberships=frozenset(memberships),
@@ -107,6 +109,7 @@ def observe(conn: psycopg.Connection, provisioner: str) -> Installation:
         counts_statements=counts_statements,
         reader=None if reader is None else tuple(reader),
         sessions_function=sessions,
+        salts_function=salts,
         groups=frozenset(groups),
         administered=frozenset(administered),
         template=template,
@@ -152,6 +155,8 @@ def changes(current: Installation, provisioner: str, files_changed_at: float) ->
         wanted.append(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(statements_view.GROUP)))
     if current.sessions_function != sessions_function.BODY:
         wanted.append(sessions_function.make(provisioner))
+    if current.salts_function != salts_function.BODY:
+        wanted.append(salts_function.make(provisioner))
     wanted += _large_objects(current, role)
     if files_changed_at > current.loaded_at:
         wanted.append(sql.SQL("SELECT pg_catalog.pg_reload_conf()").format())
