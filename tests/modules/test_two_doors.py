@@ -48,7 +48,8 @@ def test_a_change_cuts_sessions_at_both(dataplane, shop, ports, change):
     if change == "member":
         assert dataplane.converge(shop.item(members=[member]))[0]["error"] is None
     before = shop.password
-    sessions = [dataplane.connect(shop.name, before, port=port) for port in ports]
+    who = (role, secret) if change == "member" else (shop.name, before)
+    sessions = [dataplane.connect(*who, shop.name, port=port) for port in ports]
     for session in sessions:
         session.execute("SELECT 1")
     if change == "password":
