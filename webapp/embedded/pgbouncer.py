@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from webapp.embedded import pgbouncer_source
+from webapp.embedded import pgbouncer_patch, pgbouncer_source
 from webapp.embedded.environment import Stack, StackError
 from webapp.embedded.progress import Progress
 
@@ -28,12 +28,17 @@ def ensure(stack: Stack, environ: Mapping[str, str], progress: Progress) -> None
             raise StackError(
                 f"DBHOST_PGBOUNCER_BIN={given} is no PgBouncer {FLOOR[0]}.{FLOOR[1]} or newer that runs here."
             )
-        if version(target) != version(Path(given)):
+        if told(target) != told(Path(given)):
             place(Path(given), target)
         return
-    if is_good(target):
+    if is_good(target) and (is_mended(target) or any(map(is_good, system_places()))):
         return
-    place(available(progress), target)
+    try:
+        place(available(progress), target)
+    except StackError as error:
+        if not is_good(target):
+            raise
+        progress.note(f"PgBouncer stays as it was built before: {error}")
 
 
 def available(progress: Progress) -> Path:
@@ -46,8 +51,12 @@ def available(progress: Progress) -> Path:
 
 
 def known_places() -> list[Path]:
+    return [*system_places(), cache()]
+
+
+def system_places() -> list[Path]:
     on_path = shutil.which("pgbouncer")
-    return [*map(Path, [on_path] if on_path else []), *map(Path, SYSTEM_PLACES), cache()]
+    return [*map(Path, [on_path] if on_path else []), *map(Path, SYSTEM_PLACES)]
 
 
 def build(progress: Progress) -> Path:
@@ -60,11 +69,11 @@ def build(progress: Progress) -> Path:
 
 
 def cache() -> Path:
-    """Where this user keeps the build for this release of the system."""
+    """Where this user keeps the build for this release of the system; under another name when the patch changes."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     release = platform.freedesktop_os_release()
     name = f"pgbouncer-{release.get('ID', 'linux')}{release.get('VERSION_ID', '')}-{platform.machine()}"
-    return base / "dbhost" / name
+    return base / "dbhost" / f"{name}{pgbouncer_patch.MARK}"
 
 
 def place(source: Path, target: Path) -> None:
@@ -79,11 +88,20 @@ def is_good(program: Path) -> bool:
     return (version(program) or (0, 0)) >= FLOOR
 
 
+def is_mended(program: Path) -> bool:
+    """Whether an empty search_path, which pg_dump sets, goes through it."""
+    return pgbouncer_patch.MARK in told(program)
+
+
 def version(program: Path) -> tuple[int, ...] | None:
     """The version that *program* tells, or None when it does not run here."""
-    try:
-        told = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=10).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    match = re.match(r"PgBouncer (\d+)\.(\d+)(?:\.(\d+))?", told)
+    match = re.match(r"PgBouncer (\d+)\.(\d+)(?:\.(\d+))?", told(program))
     return tuple(int(part) for part in match.groups() if part) if match else None
+
+
+def told(program: Path) -> str:
+    """What *program* says of its version; nothing when it does not run here."""
+    try:
+        return subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=10).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""

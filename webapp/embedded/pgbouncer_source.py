@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from webapp.embedded import packages
+from webapp.embedded import packages, pgbouncer_patch
 from webapp.embedded.environment import StackError
 from webapp.embedded.progress import Progress
 
@@ -159,6 +159,7 @@ def fetch_source(folder: Path, mirror: str, suite: str) -> Path | None:
 
 def compiled(source: Path, headers: Path | None) -> Path | None:
     """The program built in *source*, or None when this suite's source does not build here."""
+    pgbouncer_patch.apply(source)
     environment = {**os.environ, **header_flags(headers)}
     configure = ["./configure", "--without-cares", "--without-pam", "--without-systemd"]
     built = succeeds(configure, source, environment) and succeeds(["make", "-j2", "pgbouncer"], source, environment)
