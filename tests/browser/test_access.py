@@ -74,7 +74,7 @@ def operate_by_keyboard(page: Page) -> None:
     page.keyboard.press("Enter")
     page.keyboard.type(name)
     page.keyboard.press("Enter")
-    page.get_by_text("Its data, role and pool entry are gone").wait_for()
+    page.get_by_text("the name is free").wait_for()
 
 
 def tab_to(page: Page, role: str, name: str):  # type: ignore[no-untyped-def]

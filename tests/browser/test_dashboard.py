@@ -136,7 +136,7 @@ def test_delete_waits_for_the_typed_name(page: Page) -> None:
     page.get_by_label("to confirm").fill(name)
     shoot(page, "delete")
     confirm.click()
-    page.get_by_text("Its data, role and pool entry are gone").wait_for()
+    page.get_by_text("the name is free").wait_for()
     shoot(page, "deleted")
     page.get_by_role("link", name="Back to the databases").click()
     expect(page.get_by_text("Create your first database")).to_be_visible()

@@ -99,6 +99,14 @@ def list_deleted(session: Session, actor: Actor) -> list[Deleted]:
     return [one for one in found if one.backup is not None or one.held is not None]
 
 
+def find_undoable(session: Session, actor: Actor, database: Database) -> Deleted | None:
+    """How the deleted *database* can be brought back; None for those who did not own it, and when it cannot."""
+    if database.deleted_at is None or not access.allows(actor, database, "own"):
+        return None
+    found = _deleted(session, database, name_taken=bool(_taken(session, [database.name])))
+    return found if found.backup is not None or found.held is not None else None
+
+
 def find_deleted(session: Session, actor: Actor, database_id: uuid.UUID) -> Database:
     """The deleted database, for who owned it. Raises DatabaseNotFound."""
     mark_authorized()

@@ -1,6 +1,7 @@
 """Plans and their limits: configuration, read once."""
 
 import tomllib
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -71,6 +72,24 @@ def waiting_databases(session: Session, user: User) -> list[Database]:
     query = select(Database).join(FinalBackup, FinalBackup.database_id == Database.id)
     gone = Database.deleted_at.is_not(None), FinalBackup.backup_id.is_not(None)
     return list(session.scalars(query.where(Database.owner_id == user.id, *gone)).unique())
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a user's plan leaves for one more database: *problem* says why there is none."""
+
+    problem: str | None
+    can_upgrade: bool
+
+
+def room(session: Session, user: User) -> Room:
+    """Whether the user's plan has room for a database now, and whether another plan has more."""
+    larger = any(one.databases > plan_of(user).databases for one in all_plans().values())
+    try:
+        require_room(session, user)
+    except PlanLimitReached as error:
+        return Room(str(error), larger)
+    return Room(None, larger)
 
 
 def require_room(session: Session, user: User, returning: Database | None = None) -> None:

@@ -15,6 +15,7 @@ from webapp.models.databases import DATABASE_STATUSES, LEVELS
 from webapp.services import (
     access,
     audit,
+    billing,
     databases,
     differences,
     invitation_answers,
@@ -34,7 +35,7 @@ from webapp.services.errors import Conflict, PlanLimitReached, ServiceError, Val
 from webapp.services.names import derive_name
 from webapp.web import backups, more_snippets, plots
 from webapp.web.plots import RANGES
-from webapp.web.requests import page_number
+from webapp.web.requests import existing, page_number
 from webapp.web.sessions import any_user
 from webapp.web.snippets import Connection
 
@@ -50,11 +51,14 @@ def index() -> str:
     search, status = request.args.get("search", "")[:100], request.args.get("status", "")
     chosen = status if status in DATABASE_STATUSES else None
     session, actor = current_session(), current_actor()
-    page = databases.list_databases(
-        session, actor, page=page_number(), limit=PER_PAGE, search=search or None, status=chosen
+    page = existing(
+        databases.list_databases(
+            session, actor, page=page_number(), limit=PER_PAGE, search=search or None, status=chosen
+        )
     )
     used, plan = plans.live_databases(session, current_user.user), plans.plan_of(current_user.user)
     context: dict[str, Any] = {"search": search, "status": chosen or "", "filters": FILTERS, "used": used, "plan": plan}
+    context |= _room()
     context["levels"] = members.levels(session, current_user.user)
     context["invitations"] = invitation_answers.of_user(session, current_user.user)
     return render_template("databases/index.html", page=page, **context)
@@ -64,7 +68,7 @@ def index() -> str:
 @any_user
 def new() -> str:
     """The form that asks for a display name and nothing else."""
-    return render_template("databases/new.html", display_name="", name="")
+    return render_template("databases/new.html", display_name="", name="", **_room())
 
 
 @blueprint.get("/new/name")
@@ -195,10 +199,15 @@ def _own_network(database: Database) -> str | None:
     return None if any(entry.cidr == network for entry in database.allowlist) else str(network)
 
 
+def _room() -> dict[str, Any]:
+    """Whether the visitor's plan has room for a database, and whether a larger one can be bought here."""
+    return {"room": plans.room(current_session(), current_user.user), "billing_on": billing.is_on()}
+
+
 def _form_again(display_name: str, error: ServiceError) -> tuple[str, int]:
     """The form with what was typed and why it was refused; a name that is taken is derived anew."""
     current_session().rollback()
     errors = (error.errors or {}).get("displayName")
     problem = None if errors else str(error)
-    context = {"display_name": display_name, "name": "", "errors": errors, "problem": problem}
+    context = {"display_name": display_name, "name": "", "errors": errors, "problem": problem, **_room()}
     return render_template("databases/new.html", **context), error.status

@@ -11,10 +11,10 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from webapp.http import current_actor, current_session, release_session, resources
 from webapp.models.operations import OPERATION_STATES
-from webapp.services import access, operations
+from webapp.services import access, deletions, operations
 from webapp.services.errors import Conflict, ServiceError
 from webapp.services.notices import Subscription
-from webapp.web.requests import page_number
+from webapp.web.requests import existing, page_number
 from webapp.web.sessions import still
 
 blueprint = Blueprint("operations", __name__, url_prefix="/operations")
@@ -29,7 +29,9 @@ def index() -> str:
     """What was asked of the visitor's databases, newest first."""
     state = request.args.get("state", "")
     chosen = state if state in OPERATION_STATES else None
-    page = operations.list_operations(current_session(), current_actor(), page=page_number(), limit=25, state=chosen)
+    page = existing(
+        operations.list_operations(current_session(), current_actor(), page=page_number(), limit=25, state=chosen)
+    )
     return render_template("operations/index.html", page=page, state=chosen or "", states=OPERATION_STATES)
 
 
@@ -39,7 +41,16 @@ def show(operation_id: uuid.UUID, problem: str | None = None) -> str:
     operation = operations.find_operation(current_session(), current_actor(), operation_id)
     may_operate = access.allows(current_actor(), operation.database, "operate")
     progress = operations.progress(operation)
-    context = {"operation": operation, "progress": progress, "may_operate": may_operate, "problem": problem}
+    undo = None
+    if operation.kind == "database.delete":
+        undo = deletions.find_undoable(current_session(), current_actor(), operation.database)
+    context = {
+        "operation": operation,
+        "progress": progress,
+        "may_operate": may_operate,
+        "problem": problem,
+        "undo": undo,
+    }
     return render_template("operations/show.html", **context)
 
 

@@ -14,6 +14,7 @@ from webapp.services.errors import Conflict, ValidationFailed
 from webapp.services.webhook_endpoints import NewSecret
 from webapp.services.webhooks import EVENTS, TEST_EVENT
 from webapp.web.confirmation import require_recent
+from webapp.web.requests import existing, page_number
 
 blueprint = Blueprint("webhooks", __name__, url_prefix="/settings/webhooks")
 
@@ -150,7 +151,6 @@ def _list_page(made: NewSecret | None = None, error: ValidationFailed | Conflict
 
 def _endpoint_page(endpoint: WebhookEndpoint, **context: Any) -> str:
     """The page of one endpoint; *context* adds a new secret or the errors of the form."""
-    number = max(1, request.args.get("page", 1, type=int))
-    page = webhook_endpoints.list_deliveries(current_session(), endpoint, page=number)
+    page = existing(webhook_endpoints.list_deliveries(current_session(), endpoint, page=page_number()))
     context = {"errors": {}, "made": None, **context, "events": webhook_endpoints.events_for(current_user.user)}
     return render_template("webhooks/show.html", endpoint=endpoint, page=page, names=NAMES, **context)

@@ -14,7 +14,7 @@ from webapp.http import current_actor, current_session
 from webapp.services import audit, audit_log
 from webapp.services.audit_log import Filters
 from webapp.web.admin.shell import admin_pages
-from webapp.web.requests import page_number
+from webapp.web.requests import existing, page_number
 
 blueprint = admin_pages("audit", "/audit-log")
 
@@ -26,7 +26,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def index() -> str:
     """Events by who, what, to what and when."""
     session, filters = current_session(), asked()
-    page = audit_log.find(session, current_actor(), filters, page=page_number())
+    page = existing(audit_log.find(session, current_actor(), filters, page=page_number()))
     chosen = {name: str(value) for name, value in asdict(filters).items() if value}
     actions = audit_log.actions(session)
     return render_template("admin/audit.html", page=page, filters=filters, chosen=chosen, actions=actions)

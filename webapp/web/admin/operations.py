@@ -11,7 +11,7 @@ from webapp.services import everything, operations
 from webapp.services.errors import Conflict
 from webapp.services.everything import Filters
 from webapp.web.admin.shell import admin_pages
-from webapp.web.requests import page_number
+from webapp.web.requests import existing, page_number
 from webapp.web.words import OPERATIONS
 
 blueprint = admin_pages("operations", "/operations")
@@ -22,7 +22,7 @@ def index(problem: str | None = None) -> str:
     """All of them, by database, state, kind and host."""
     session = current_session()
     filters = Filters(**{name: request.args.get(name, "")[:100] for name in ("search", "state", "host", "kind")})
-    page = everything.operations(session, current_actor(), filters, page=page_number())
+    page = existing(everything.operations(session, current_actor(), filters, page=page_number()))
     choices = {"states": OPERATION_STATES, "kinds": KINDS, "hosts": everything.host_names(session)}
     kind_words = {kind: OPERATIONS[kind].name for kind in KINDS}
     context = {"page": page, "filters": filters, "problem": problem, "kind_words": kind_words}

@@ -16,7 +16,7 @@ from webapp.services.actors import Actor
 from webapp.services.errors import BillingUnavailable, Conflict, ValidationFailed
 from webapp.web.admin.shell import admin_pages
 from webapp.web.confirmation import require_recent
-from webapp.web.requests import page_number
+from webapp.web.requests import existing, page_number
 
 blueprint = admin_pages("users", "/users")
 
@@ -32,7 +32,7 @@ def index() -> str:
     asked["state"] = state if state in STATES else ""
     found = user_admin.list_users(current_session(), current_actor(), page=page_number(), **asked)
     context: dict[str, Any] = {"plans": plans.all_plans(), "states": STATES, **asked}
-    return render_template("admin/users.html", found=found, page=found.page, **context)
+    return render_template("admin/users.html", found=found, page=existing(found.page), **context)
 
 
 @blueprint.get("/<uuid:user_id>")
