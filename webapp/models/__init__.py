@@ -12,7 +12,7 @@ from webapp.models.invitations import Invitation
 from webapp.models.one_time_tokens import OneTimeToken
 from webapp.models.operations import Operation, Run, RunStep
 from webapp.models.queued_mails import QueuedMail
-from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter
+from webapp.models.records import AuditEvent, IdempotencyKey, RateCounter, SubmittedForm
 from webapp.models.samples import DatabaseFigures, DatabaseSample, HostReport
 from webapp.models.second_factors import Passkey, RecoveryCode, TotpSecret
 from webapp.models.user_deletions import UserDeletion
@@ -52,6 +52,7 @@ __all__ = [
     "RecoveryCode",
     "Run",
     "RunStep",
+    "SubmittedForm",
     "Subscription",
     "SyncedUser",
     "TotpSecret",

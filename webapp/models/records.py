@@ -64,6 +64,23 @@ class IdempotencyKey(Base):
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
+class SubmittedForm(Base):
+    """What came of a form that makes something, given again when the same form of the same browser is sent again.
+
+    The answer may show a secret, so it is kept encrypted and only for a while.
+    """
+
+    __tablename__ = "submitted_forms"
+
+    auth_session_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("auth_sessions.id", ondelete="CASCADE"), primary_key=True
+    )
+    key: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    answer_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
+    created_at: Mapped[CreatedAt]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class RateCounter(Base):
     """Requests counted in one window of one key; an unlogged table, since a lost count costs nothing."""
 

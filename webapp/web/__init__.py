@@ -24,6 +24,7 @@ from webapp.web import (
     member_credentials,
     members,
     moves,
+    once,
     operations,
     pages,
     passkey_sign_in,
@@ -90,6 +91,7 @@ def register(app: Flask) -> None:
     sessions.login_manager.init_app(app)
     app.after_request(security.set_headers)
     app.jinja_env.globals.update(asset_url=asset_url, csp_nonce=security.csp_nonce)
+    app.jinja_env.globals["form_token"] = once.form_token
     formatting.register(app)
     providers.register(app)
     app.jinja_env.globals["passkeys_possible"] = lambda: passkeys.party() is not None

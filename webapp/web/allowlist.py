@@ -11,12 +11,14 @@ from webapp.services import access, allowlist
 from webapp.services.errors import Conflict, ValidationFailed
 from webapp.web.changes import refused
 from webapp.web.databases import detail_page
+from webapp.web.once import once
 
 blueprint = Blueprint("allowlist", __name__, url_prefix="/databases/<uuid:database_id>/allowlist")
 blueprint.register_error_handler(Conflict, refused)
 
 
 @blueprint.post("")
+@once
 def add(database_id: uuid.UUID) -> Response | tuple[str, int]:
     """Queue one more network, by the form or by the button with the visitor's own address."""
     session, form = current_session(), request.form

@@ -14,6 +14,7 @@ from webapp.services import access, backup_schedules, backups, downloads, drills
 from webapp.services.backup_schedules import EVERY_HOURS, Wish
 from webapp.services.errors import Conflict, PlanLimitReached, ServiceError, ValidationFailed
 from webapp.web.confirmation import require_recent
+from webapp.web.once import once
 
 blueprint = Blueprint("backups", __name__, url_prefix="/databases/<uuid:database_id>/backups")
 NAMES = "<any(restore, delete):change>"
@@ -26,6 +27,7 @@ def index(database_id: uuid.UUID) -> str:
 
 
 @blueprint.post("")
+@once
 def create(database_id: uuid.UUID) -> Response:
     """Queue a backup."""
     session = current_session()

@@ -34,6 +34,7 @@ from webapp.services.databases import Credentials, DatabaseSpec
 from webapp.services.errors import Conflict, PlanLimitReached, ServiceError, ValidationFailed
 from webapp.services.names import derive_name
 from webapp.web import backups, more_snippets, plots
+from webapp.web.once import once
 from webapp.web.plots import RANGES
 from webapp.web.requests import existing, page_number
 from webapp.web.sessions import any_user
@@ -81,6 +82,7 @@ def preview_name() -> str:
 
 
 @blueprint.post("")
+@once
 def create() -> BaseResponse | tuple[str, int]:
     """Queue a new database under the name that the form showed."""
     display_name, name = request.form.get("display_name", ""), request.form.get("name") or None

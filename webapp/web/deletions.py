@@ -10,6 +10,7 @@ from webapp.models import Database
 from webapp.services import access, backups, clones, deletions
 from webapp.services.databases import DatabaseSpec
 from webapp.services.errors import Conflict, PlanLimitReached, ServiceError, ValidationFailed
+from webapp.web.once import once
 from webapp.web.sessions import any_user
 
 blueprint = Blueprint("deletions", __name__, url_prefix="/databases")
@@ -58,6 +59,7 @@ def new_clone(database_id: uuid.UUID) -> str:
 
 
 @blueprint.post("/<uuid:database_id>/clone")
+@once
 def clone(database_id: uuid.UUID) -> Response | tuple[str, int]:
     """Queue the copy, and show it."""
     session, actor, form = current_session(), current_actor(), request.form

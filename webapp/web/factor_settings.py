@@ -14,6 +14,7 @@ from webapp.http import current_actor, current_session
 from webapp.services import mails, outbox, passkeys, second_factors
 from webapp.services.errors import Conflict, LinkNotValid, ServiceError, SignInFailed, ValidationFailed
 from webapp.web.confirmation import require_recent
+from webapp.web.once import once
 from webapp.web.passkeys import TOKEN, require_party
 from webapp.web.security_settings import page
 
@@ -30,6 +31,7 @@ def start_totp() -> str:
 
 
 @blueprint.post("/totp/confirm")
+@once
 def confirm_totp() -> str | tuple[str, int]:
     """Let the app count once it has shown a code."""
     require_recent()
@@ -52,6 +54,7 @@ def remove_totp() -> Response:
 
 
 @blueprint.post("/passkeys")
+@once
 def create_passkey() -> str | tuple[str, int]:
     """Keep the passkey that the browser has made."""
     require_recent()
@@ -73,6 +76,7 @@ def remove_passkey(passkey_id: uuid.UUID) -> Response:
 
 
 @blueprint.post("/recovery-codes")
+@once
 def new_codes() -> str | tuple[str, int]:
     """Show ten new ones; the old ones end."""
     require_recent()

@@ -10,11 +10,13 @@ from webapp.limits import limit_mails
 from webapp.services import access, invitations, outbox
 from webapp.services.errors import Conflict, ValidationFailed
 from webapp.web.databases import detail_page
+from webapp.web.once import once
 
 blueprint = Blueprint("invitations", __name__, url_prefix="/databases/<uuid:database_id>/invitations")
 
 
 @blueprint.post("")
+@once
 def create(database_id: uuid.UUID) -> Response | tuple[str, int]:
     """Invite the typed address; the page says the same whether or not it has an account."""
     limit_mails(request.form.get("email", ""))
@@ -33,6 +35,7 @@ def create(database_id: uuid.UUID) -> Response | tuple[str, int]:
 
 
 @blueprint.post("/<uuid:invitation_id>/resend")
+@once
 def resend(database_id: uuid.UUID, invitation_id: uuid.UUID) -> Response:
     """Send another link; the old one ends."""
     limit_mails(str(invitation_id))

@@ -9,11 +9,13 @@ from webapp.http import current_actor, current_session
 from webapp.services import access, member_credentials, members
 from webapp.services.errors import Conflict, NotFound
 from webapp.web.databases import detail_page
+from webapp.web.once import once
 
 blueprint = Blueprint("member_credentials", __name__, url_prefix="/databases/<uuid:database_id>/members")
 
 
 @blueprint.post("/me/credentials")
+@once
 def make(database_id: uuid.UUID) -> Response | tuple[str, int]:
     """Queue credentials of one's own, or a new password for them."""
     session, actor = current_session(), current_actor()
@@ -28,6 +30,7 @@ def make(database_id: uuid.UUID) -> Response | tuple[str, int]:
 
 
 @blueprint.post("/me/credentials/show")
+@once
 def show(database_id: uuid.UUID) -> str | tuple[str, int]:
     """The page with one's own connection string on it, this once."""
     session, actor = current_session(), current_actor()

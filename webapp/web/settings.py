@@ -12,6 +12,7 @@ from webapp.limits import limit_mails
 from webapp.services import accounts, api_keys, auth_sessions, databases, mails, outbox, plans, users
 from webapp.services.errors import ServiceError, SignInFailed, ValidationFailed
 from webapp.web.confirmation import require_recent
+from webapp.web.once import once
 from webapp.web.sessions import any_user
 
 blueprint = Blueprint("settings", __name__, url_prefix="/settings")
@@ -95,6 +96,7 @@ def keys() -> str:
 
 
 @blueprint.post("/api-keys")
+@once
 def create_key() -> str | tuple[str, int]:
     """Make a key and show its secret on this one answer, which no history or cache keeps."""
     require_recent()
@@ -113,6 +115,7 @@ def create_key() -> str | tuple[str, int]:
 
 
 @blueprint.post("/api-keys/<uuid:key_id>/replace")
+@once
 def replace_key(key_id: uuid.UUID) -> str:
     """A new secret with the same label and scope; the old one ends at once."""
     require_recent()

@@ -11,6 +11,7 @@ from webapp.models import Database
 from webapp.services import access, outbox, transfers
 from webapp.services.errors import Conflict, ValidationFailed
 from webapp.web.confirmation import require_recent
+from webapp.web.once import once
 
 blueprint = Blueprint("transfers", __name__, url_prefix="/databases/<uuid:database_id>/transfer")
 
@@ -24,6 +25,7 @@ def form(database_id: uuid.UUID) -> str:
 
 
 @blueprint.post("")
+@once
 def offer(database_id: uuid.UUID) -> Response | tuple[str, int]:
     """Offer the database to the typed address."""
     email, stays = request.form.get("email", ""), request.form.get("stay") == "true"

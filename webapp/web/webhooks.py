@@ -14,6 +14,7 @@ from webapp.services.errors import Conflict, ValidationFailed
 from webapp.services.webhook_endpoints import NewSecret
 from webapp.services.webhooks import EVENTS, TEST_EVENT
 from webapp.web.confirmation import require_recent
+from webapp.web.once import once
 from webapp.web.requests import existing, page_number
 
 blueprint = Blueprint("webhooks", __name__, url_prefix="/settings/webhooks")
@@ -28,6 +29,7 @@ def index() -> str:
 
 
 @blueprint.post("")
+@once
 def create() -> str | tuple[str, int]:
     """Add an endpoint and show its secret on this one answer."""
     require_recent()
@@ -62,6 +64,7 @@ def change(endpoint_id: uuid.UUID) -> Response | tuple[str, int]:
 
 
 @blueprint.post("/<uuid:endpoint_id>/rotate")
+@once
 def rotate(endpoint_id: uuid.UUID) -> str:
     """Another secret, shown on this one answer; the old one signs too for a day unless the form says otherwise."""
     require_recent()
@@ -80,6 +83,7 @@ def set_state(endpoint_id: uuid.UUID, change: str) -> Response:
 
 
 @blueprint.post("/<uuid:endpoint_id>/test")
+@once
 def test(endpoint_id: uuid.UUID) -> Response:
     """Send an event that says nothing."""
     try:
