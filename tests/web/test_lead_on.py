@@ -1,5 +1,6 @@
 """Limits and dead ends lead on: what will be refused is said beforehand, with what helps."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,19 @@ LISTS = (
 def test_every_list_with_pages_is_tried_below() -> None:
     templates = (Path(webapp.__file__).parent / "templates").rglob("*.html")
     assert len([path for path in templates if "ui.pages(" in path.read_text(encoding="utf-8")]) == len(LISTS)
+
+
+def test_a_field_that_was_refused_has_the_focus() -> None:
+    """The browser scrolls to it and focuses it, without any script."""
+    folder = Path(webapp.__file__).parent / "templates"
+    tags = [
+        tag
+        for path in folder.rglob("*.html")
+        for tag in re.findall(r"<(?:input|select|textarea)\b[^<]*", path.read_text(encoding="utf-8"))
+    ]
+    silent = [tag for tag in tags if "aria-invalid" in tag and "autofocus" not in tag]
+    assert len(tags) > 50
+    assert silent == []
 
 
 @pytest.mark.parametrize("path", LISTS)
