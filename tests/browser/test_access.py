@@ -60,8 +60,8 @@ def operate_by_keyboard(page: Page) -> None:
     """Tabs by arrow, a dialog that keeps the focus and gives it back, and the typed confirmation."""
     tab_to(page, "tab", "psql")
     page.keyboard.press("ArrowRight")
-    expect(page.get_by_role("tab", name="Python")).to_be_focused()
-    expect(page.get_by_role("tabpanel", name="Python")).to_be_visible()
+    expect(page.get_by_role("tab", name="psycopg", exact=True)).to_be_focused()
+    expect(page.get_by_role("tabpanel", name="psycopg", exact=True)).to_be_visible()
     name = page.locator("#value-name").inner_text()
     opener = tab_to(page, "link", "Delete")
     page.keyboard.press("Enter")
