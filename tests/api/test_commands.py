@@ -62,8 +62,18 @@ def test_more_than_a_page(logged_in: str, alice: Caller, make_database: Make, mo
     names = {f"db-{number}" for number in range(3)}
     for name in names:
         make_database(alice, name)
-    monkeypatch.setattr("webapp.cli.client.PAGE", 2)
+    monkeypatch.setattr(api_client, "PAGE", 2)
     assert {row["name"] for row in json.loads(run("databases", "list", "--json").stdout)} == names
+
+
+def test_a_name_that_many_others_hold_is_found(
+    logged_in: str, alice: Caller, make_database: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("shop", "shop-1", "shop-2", "shop-3"):  # the newest come first, so that the first page is not enough
+        make_database(alice, name)
+    monkeypatch.setattr(api_client, "PAGE", 2)
+    assert "shop" in run("databases", "show", "shop").stdout.split()
+    assert "There is no database sho." in run("databases", "show", "sho").output
 
 
 def test_later_than_the_server_waits(

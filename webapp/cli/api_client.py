@@ -4,8 +4,9 @@ import json
 import os
 import stat
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ import click
 import httpx
 
 TIMEOUT_S = 90.0
+PAGE = 100  # rows at once, the most that the API gives
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 DENIED, NOT_FOUND, CONFLICT, AWAY, FAILED = 3, 4, 5, 6, 7
 EXIT_CODES = {401: DENIED, 403: DENIED, 404: NOT_FOUND, 409: CONFLICT, 500: FAILED, 503: AWAY}
@@ -150,12 +152,21 @@ class ApiClient:
         """The file at *path* of the dashboard, outside of the API. Raises ApiError."""
         return self.call("GET", self.login.url.rstrip("/") + path, headers={"Accept": "*/*"}).content
 
+    def all_pages(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
+        """The rows of every page of a list, in its order; a page is asked for when it is come to. Raises ApiError."""
+        seen = 0
+        for number in count(1):
+            answer = self.get(path, page=number, limit=PAGE, **params)
+            yield from answer["data"]
+            seen += len(answer["data"])
+            if not answer["data"] or seen >= answer["pagination"]["total"]:
+                return
+
     def find(self, name_or_id: str) -> str:
         """The id of the database with this name or id. Raises ApiError."""
         if _is_id(name_or_id):
             return name_or_id
-        page = self.get("/databases", search=name_or_id[:100], limit=100)
-        for database in page["data"]:
+        for database in self.all_pages("/databases", search=name_or_id[:100]):
             if database["name"] == name_or_id:
                 return str(database["id"])
         raise ApiError(f"There is no database {name_or_id}.", NOT_FOUND)

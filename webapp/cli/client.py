@@ -21,7 +21,6 @@ from webapp.cli.api_client import (
 )
 
 POLL_S = 0.25
-PAGE = 100
 COLUMNS = ("name", "displayName", "status", "sizeBytes", "id")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the API's answer as JSON.")
 database = click.argument("database", metavar="NAME_OR_ID")
@@ -62,7 +61,7 @@ def databases() -> None:
 def list_databases(search: str, status: str | None, as_json: bool) -> None:
     """List all your databases."""
     filters = {name: value for name, value in (("search", search), ("status", status)) if value}
-    rows = _all_pages(open_client(), filters)
+    rows = list(open_client().all_pages("/databases", **filters))
     if as_json:
         click.echo(json.dumps(rows))
         return
@@ -192,17 +191,6 @@ def follow(client: ApiClient, operation: dict[str, Any]) -> dict[str, Any]:
         message = f": {error['message']}" if error.get("message") else "."
         raise ApiError(f"The operation {operation['id']} {operation['state']}{step}{message}", FAILED)
     return operation
-
-
-def _all_pages(client: ApiClient, filters: dict[str, str]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    page = 1
-    while True:
-        answer = client.get("/databases", page=page, limit=PAGE, **filters)
-        rows += answer["data"]
-        if not answer["data"] or len(rows) >= answer["pagination"]["total"]:
-            return rows
-        page += 1
 
 
 def show_database(values: dict[str, Any], as_json: bool) -> None:
