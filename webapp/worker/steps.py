@@ -87,8 +87,9 @@ class Steps:
         held, self._held, self._written_at = self._held, [], time.monotonic()
         try:
             if self._connection is None:
-                self._connection = connect(self._url, autocommit=True, options="-c synchronous_commit=off")
+                self._connection = connect(self._url, autocommit=True)
             with self._connection.pipeline(), self._connection.transaction():
+                self._connection.execute("SET LOCAL synchronous_commit = off")
                 for at, statement, values in held:
                     self._connection.execute(statement, {**values, "ago": time.monotonic() - at})
         except psycopg.Error as error:
