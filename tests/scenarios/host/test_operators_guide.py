@@ -197,6 +197,10 @@ def test_another_host_and_a_database_on_each(operator: Operator, second: FleetHo
     assert "failed=0" in on_host(operator.host, f"sudo tail -3 {log}")
     with api(operator) as client:
         made = [create(client, f"on-two-{number}") for number in range(4)]
+        # Hosts that are well come first, and the first one has had its certificate changed a moment ago.
+        on_host(operator.host, "sudo dbhost host drain db2")
+        made.append(create(client, "on-the-first"))
+        on_host(operator.host, "sudo dbhost host activate db2")
     assert {database["host"] for database in made} == {operator.host.address, second.address}
     authority = operator.folder / "tls/ca.crt"
     for database in made:
