@@ -52,7 +52,8 @@ def test_a_certificate_of_a_few_days_is_well_until_its_last_ones(alice: Caller, 
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"disks": [{"purpose": "wal", "path": "/", "total_bytes": 1000, "free_bytes": 99}]}, "the wal"),
+        ({"disks": [{"purpose": "wal", "path": "/", "total_bytes": 10**12, "free_bytes": 10**10}]}, "the wal"),
+        ({"memory": {"total_bytes": 100, "available_bytes": 2}}, "short of memory: it gets no new databases"),
         ({"certificate_expires_at": datetime.now(UTC) + timedelta(days=13)}, "certificate"),
         ({"problems": [{"part": "pgbouncer", "message": "It is gone."}], "pgbouncer": None}, "It is gone."),
     ],
