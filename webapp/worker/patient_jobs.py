@@ -104,7 +104,8 @@ class PatientJobs(JobManager):
     async def listen_for_jobs(
         self, *, on_notification: NotificationCallback, queues: Iterable[str] | None = None
     ) -> None:
-        while True:
+        """Until it is cancelled, or the worker ends: a connection that is lost just then swallows the cancellation."""
+        while not self.stopping():
             await self._or_later(super().listen_for_jobs(on_notification=on_notification, queues=queues), "listen")
 
     async def _or_later[R](self, asked: Awaitable[R], what: str) -> R | None:
