@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 
 from . import large_objects, salts_function, schema_signal, sessions_function, statements_view
+from .unprepared import Unprepared
 
 PROVISIONER_MEMBERSHIPS = frozenset({"pg_signal_backend", "pg_use_reserved_connections"})
 # What a tenant cannot change of its own database, and the provisioner can.
@@ -230,11 +231,7 @@ def signal_schema_changes(conn: psycopg.Connection, provisioner: str, enter: Ent
 
 
 @contextlib.contextmanager
-def _inside(
-    conn: psycopg.Connection,
-    database: large_objects.Pending | statements_view.Pending | schema_signal.Pending,
-    enter: Enter,
-) -> Iterator[psycopg.Connection]:
+def _inside(conn: psycopg.Connection, database: Unprepared, enter: Enter) -> Iterator[psycopg.Connection]:
     """A connection inside, for as long as the block lasts.
 
     A database that lets nobody in is opened meanwhile: no role of a stopped one can log in, nor of the template.

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
+from .unprepared import Unprepared
+
 TEMPLATE = "dbhost-template"
 MAKE = "dbhost_large_objects"
 # Who may free space: tenants of databases that are read-only for their size too.
@@ -64,11 +66,9 @@ SELECT p.oid, 'pg_catalog.pg_proc'::regclass, 0, 'i', p.proacl FROM pg_catalog.p
 
 
 @dataclass(frozen=True)
-class Pending:
+class Pending(Unprepared):
     """A database in which everybody can still make large objects, and what its tenant role is to be a member of."""
 
-    name: str
-    is_open: bool
     tenant: str | None
     groups: list[str]
 

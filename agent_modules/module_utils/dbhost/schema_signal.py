@@ -15,12 +15,12 @@ function, which nobody can call: to have a new text in force everywhere, give it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
 
 from . import large_objects
+from .unprepared import Unprepared
 
 # Reads the times, by the socket, and has no right but to enter the cluster's own database.
 WATCHER = "dbhost_watcher"
@@ -69,12 +69,8 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 """
 
 
-@dataclass(frozen=True)
-class Pending:
+class Pending(Unprepared):
     """A database that does not signal yet."""
-
-    name: str
-    is_open: bool
 
     def shown(self) -> str:
         return f'Have changes of the schema signalled in "{self.name}"'

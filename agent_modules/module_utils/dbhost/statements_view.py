@@ -15,6 +15,7 @@ import psycopg
 from psycopg import sql
 
 from . import large_objects
+from .unprepared import Unprepared
 
 # May run the function, as everybody may: that the shared catalogs know of the grant says where the view already is.
 # A body that changes needs another name here.
@@ -76,12 +77,8 @@ SELECT o.oid, o.class, 0, 'i', o.acl FROM ({_OBJECTS}) AS o
 """  # noqa: S608  # nosec B608
 
 
-@dataclass(frozen=True)
-class Pending:
+class Pending(Unprepared):
     """A database that has no view yet."""
-
-    name: str
-    is_open: bool
 
     def shown(self) -> str:
         return f'Show the statements of its own roles in "{self.name}"'
